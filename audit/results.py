@@ -1,0 +1,314 @@
+"""What an audit found: frozen, versioned records, JSON both ways. No torch import here.
+
+`results.json` is the contract between the engine and everything that presents it (report, app, gate,
+compare): whatever they show stands in these records. Accuracies, rates and scores are fractions in
+[0, 1] (robustness scores may exceed 1); times are seconds; positions are (row, col) pixels at training
+resolution, origin at the top left.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from audit.errors import RunDirectoryError
+
+SCHEMA_VERSION = 1
+PROTOCOL_VERSION = 1
+"""Raised when equal settings would no longer give comparable numbers."""
+
+CLEAN = "clean"
+EVOSHIFT = "evoshift"
+
+Reading = Literal["vulnerable", "within tolerance", "inconclusive", "withheld"]
+Verdict = Literal["vulnerable", "within tolerance", "inconclusive", "incomplete"]
+
+
+class Record(BaseModel):
+    """Base of all result records: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(Record):
+    """A point estimate with a percentile-bootstrap interval, and what it was computed from."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float = 0.95
+    n_images: int  # test images
+    n_groups: int  # independent units resampled (patients or lesions; images where no ids exist)
+    n_seeds: int  # trainings; 1 means that the spread between trainings is NOT in the interval
+
+
+class ClassMeasures(Record):
+    """Table 4.1: one class on the clean test images."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class EpochReading(Record):
+    """One epoch of one training (Fig. 4-3), measured after the epoch with recalibrated batch norm."""
+
+    epoch: int  # 1-based
+    train_loss: float
+    train_accuracy: float  # on training images as trained, i.e. perturbed
+    test_accuracy: float  # on clean test images
+
+
+class CellMeasures(Record):
+    """Everything measured on one training (method §6), clean test images unless it says otherwise."""
+
+    accuracy: float  # final epoch
+    balanced_accuracy: float
+    auc: float | None  # one-vs-rest macro; None where it is undefined
+    ece: float  # expected calibration error, 15 bins
+    semantic_sensitivity: float  # alpha_S (2.12)
+    nuisance_sensitivity: float | None  # alpha_N (2.13); None for clean cells
+    train_accuracy: float  # final fit, on the training images as trained
+    matched_fit_epoch: int | None  # first epoch with train_accuracy >= 0.95; None: under-fitted
+    matched_fit_accuracy: float | None
+    peak_accuracy: float  # an oracle reading: nobody can pick this epoch without the test images
+    peak_epoch: int
+    per_class: list[ClassMeasures]
+    confusion: list[list[int]]  # [true class][predicted class], counts
+    epochs: list[EpochReading]
+
+
+class Recipe(Record):
+    """One training: all that defines it apart from the images."""
+
+    model: str
+    stem: str
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    normalization: str
+    epochs: int
+    batch_size: int
+    seed: int
+
+
+class CellResult(Record):
+    """One cell of the grid: one recipe trained on one (perturbed) training set."""
+
+    id: str
+    model: str
+    optimizer: str
+    normalization: str
+    attack: str  # clean | evoshift | random | shortcut
+    severity: int  # N_p, pixels per class; 0 for clean
+    seed: int
+    draw: int = 0  # which draw of the random control
+    role: Literal["grid", "baseline", "control"]
+    recipe: Recipe
+    perturbation_id: str | None
+    status: Literal["done", "failed"]
+    failure: str | None = None
+    measures: CellMeasures | None = None
+    predictions: list[int] = []  # predicted class of every test image, in test order
+    seconds: float = 0.0
+    device: str = "cpu"
+
+    @property
+    def pair(self) -> tuple[str, str, str]:
+        """(model, optimizer, normalization)."""
+        return (self.model, self.optimizer, self.normalization)
+
+
+class Edit(Record):
+    """`x[:, row, col] = value` for every training image of class `label` (method §2)."""
+
+    label: int
+    row: int
+    col: int
+    value: list[float]  # C numbers in [0, 1], multiples of 1/255
+
+
+class Generation(Record):
+    """One generation of the search (Fig. 4-2b). Fitness is in nats of cross-entropy (2.6)."""
+
+    generation: int  # 1-based
+    trainings: int  # surrogate trainings spent so far
+    best: float
+    median: float
+    low: float  # lowest of the generation
+    high: float
+    unfit: int  # candidates whose surrogate never fitted
+
+
+class Finalist(Record):
+    """A candidate scored again with fresh seeds before the choice."""
+
+    name: str
+    fitness: float  # mean over seeds
+    readings: list[float]
+    chosen: bool
+
+
+class SearchRecord(Record):
+    """How a perturbation was found, and what that cost."""
+
+    method: str
+    seed: int
+    trainings: int
+    image_steps: int
+    seconds: float
+    stopped: str  # the stop rule that ended it, in words
+    curve: list[Generation]
+    finalists: list[Finalist]
+    surrogate: str
+    settings: dict[str, float | int | str]
+
+
+class PerturbationRecord(Record):
+    """A perturbation as it was used, with what it really did to the training images."""
+
+    id: str
+    attack: str
+    severity: int
+    draw: int = 0
+    image_size: tuple[int, int]
+    edits: list[Edit]
+    changed_fraction: float  # share of training images with at least one pixel really changed
+    changed_fraction_by_class: list[float]
+    search: SearchRecord | None
+    file: str  # relative to the run directory
+
+
+class ExampleImage(Record):
+    """Fig. 4-6: one training image, before and after the perturbation, as PNG in base64."""
+
+    label: int
+    attack: str
+    severity: int
+    clean_png: str
+    perturbed_png: str
+
+
+class DatasetRecord(Record):
+    """What was audited. Holds no identifier of a patient: groups are consecutive numbers."""
+
+    name: str
+    synthetic: bool
+    source: str
+    licence: str
+    class_names: list[str]
+    image_size: tuple[int, int]  # (height, width), pixels
+    channels: int
+    counts: dict[str, list[int]]  # split -> images per class
+    groups: dict[str, int | None]  # split -> number of patients / lesions; None where unknown
+    groups_in_several_splits: int | None
+    notes: list[str]
+    fingerprint: str
+    test_labels: list[int]
+    test_groups: list[int] | None  # consecutive numbers, salted by nothing because they identify nothing
+    examples: list[ExampleImage] = []
+
+
+class ScoreRow(Record):
+    """Robustness score of one pair (4.3): ratio of mean attacked accuracies to the baseline's."""
+
+    model: str
+    optimizer: str
+    normalization: str
+    score: Interval
+    severities: list[int]
+    is_baseline: bool
+    note: str  # matched-fit note; empty where there is nothing to say
+
+
+class ConditionSummary(Record):
+    """One (pair, attack, severity) over its seeds and draws: accuracy, drop from clean, reading."""
+
+    model: str
+    optimizer: str
+    normalization: str
+    attack: str
+    severity: int
+    accuracy: Interval
+    drop: Interval | None  # clean minus attacked accuracy, paired by seed and image; None for clean
+    train_accuracy: float  # mean over seeds
+    under_fitted_seeds: int
+    nuisance_sensitivity: float | None
+    reading: Reading | None  # None for clean and control rows
+    reason: str  # why this reading, in words
+
+    @property
+    def pair(self) -> tuple[str, str, str]:
+        """(model, optimizer, normalization)."""
+        return (self.model, self.optimizer, self.normalization)
+
+
+class Finding(Record):
+    """The worst finding in plain words, and the overall verdict with its reason."""
+
+    verdict: Verdict
+    sentence: str
+    reason: str
+    worst: ConditionSummary | None
+    actions: list[str]
+
+
+class Environment(Record):
+    """Where the numbers come from."""
+
+    audit_version: str
+    versions: dict[str, str]
+    python: str
+    platform: str
+    processor: str
+    cores: int
+    device: str
+    workers: int
+    code_fingerprint: str
+
+
+class AuditResult(Record):
+    """`results.json`: all that an audit found."""
+
+    schema_version: int = SCHEMA_VERSION
+    protocol_version: int = PROTOCOL_VERSION
+    audit_id: str
+    created: str  # ISO 8601, UTC
+    command: str
+    profile: str
+    state: Literal["complete", "incomplete"]
+    config: dict[str, object]
+    dataset: DatasetRecord
+    perturbations: list[PerturbationRecord]
+    cells: list[CellResult]
+    conditions: list[ConditionSummary]
+    scores: list[ScoreRow]
+    baseline: str
+    finding: Finding
+    limitations: list[str]
+    environment: Environment
+    seconds: float  # wall time of this audit, summed over resumes
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically (see audit.store)."""
+        from audit.store import write_atomic
+
+        write_atomic(path, self.model_dump_json(indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> AuditResult:
+        """Read `results.json`; a file of another schema or a damaged one is refused by name."""
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{path}: no results here; run or resume the audit first") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "file"
+            raise RunDirectoryError(
+                f"{path}: {field}: {first['msg']}; written by another version or damaged: run the audit again"
+            ) from None
