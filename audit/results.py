@@ -139,8 +139,8 @@ class Generation(Record):
     trainings: int  # surrogate trainings spent so far
     best: float
     median: float
-    low: float  # lowest of the generation
-    high: float
+    low: float  # lower quartile of the generation
+    high: float  # upper quartile
     unfit: int  # candidates whose surrogate never fitted
 
 
@@ -209,7 +209,7 @@ class DatasetRecord(Record):
     notes: list[str]
     fingerprint: str
     test_labels: list[int]
-    test_groups: list[int] | None  # consecutive numbers, salted by nothing because they identify nothing
+    test_groups: list[int] | None  # consecutive numbers, not identifiers
     examples: list[ExampleImage] = []
 
 

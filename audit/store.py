@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from audit.errors import RunDirectoryError
+from audit.results import CellResult
+
+if TYPE_CHECKING:
+    from audit.plan import AttackSpec, AuditPlan
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -16,8 +29,104 @@ def write_atomic(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """One audit on disk. What a finished file says is final; everything else is computed again."""
+
+    folder: Path
+
+    def begin(self, plan: AuditPlan, fingerprint: str) -> str:
+        """Create the folder, or take it up again. Returns when the audit was first started (ISO 8601, UTC).
+
+        Raises RunDirectoryError where the folder holds something else or cannot be written.
+        """
+        record = self.read_plan()
+        if record is None and self.folder.is_dir() and any(self.folder.iterdir()):
+            raise RunDirectoryError(f"{self.folder}: not empty and holds no audit; choose another --out")
+        if record is not None and record.get("dataset_fingerprint") != fingerprint:
+            raise RunDirectoryError(
+                f"{self.folder}: holds an audit of other data; choose another --out or delete the folder"
+            )
+        created = str(record["created"]) if record else datetime.now(UTC).isoformat(timespec="seconds")
+        content = {"created": created, "dataset_fingerprint": fingerprint, **plan.to_json()}
+        try:
+            write_atomic(self.folder / "plan.json", json.dumps(content, indent=1))
+            config = yaml.safe_dump(plan.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+            write_atomic(self.folder / "config.yaml", config)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{self.folder}: cannot be written ({error.strerror}); choose another --out"
+            ) from None
+        return created
+
+    def read_plan(self) -> dict[str, Any] | None:
+        """`plan.json`, None where there is none."""
+        try:
+            content = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            content = None
+        if not isinstance(content, dict) or "created" not in content:
+            raise RunDirectoryError(
+                f"{self.folder / 'plan.json'}: damaged; choose another --out or delete the folder"
+            )
+        return content
+
+    def cell_path(self, cell_id: str) -> Path:
+        """`cells/<id>.json`."""
+        return self.folder / "cells" / f"{cell_id}.json"
+
+    def save_cell(self, result: CellResult) -> None:
+        """Keep a finished cell."""
+        write_atomic(self.cell_path(result.id), result.model_dump_json(indent=1))
+
+    def read_cell(self, cell_id: str) -> CellResult | None:
+        """A finished cell; None where it is missing, damaged or failed (it is then trained again)."""
+        try:
+            result = CellResult.model_validate_json(self.cell_path(cell_id).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return result if result.id == cell_id and result.status == "done" else None
+
+    def perturbation_path(self, attack: AttackSpec, key: str) -> Path:
+        """`perturbations/<attack>-<key>.json`; `key` is the hash of all that defines the search."""
+        return self.folder / "perturbations" / f"{attack.name}-{key}.json"
+
+    def log(self, session_start: float, event: str, **facts: object) -> None:
+        """Append one line to `events.jsonl`."""
+        now = datetime.now(UTC)
+        line = {
+            "time": now.isoformat(timespec="seconds"),
+            "session": session_start,
+            "elapsed": round(now.timestamp() - session_start, 2),
+            "event": event,
+            **facts,
+        }
+        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+    def seconds(self) -> float:
+        """Wall time of all sessions that worked on this audit."""
+        last: dict[float, float] = {}
+        with contextlib.suppress(OSError):
+            for line in (self.folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError, KeyError):  # a torn last line
+                    event = json.loads(line)
+                    last[event["session"]] = max(last.get(event["session"], 0.0), event["elapsed"])
+        return sum(last.values())
+
+
+def default_folder(plan: AuditPlan, dataset_name: str) -> Path:
+    """`runs/<date>-<dataset>-<id>`; an audit begun on another day is found again."""
+    name = "".join(c if c.isalnum() else "-" for c in dataset_name.lower())
+    name = "-".join(part for part in name.split("-") if part)
+    begun = sorted(Path("runs").glob(f"*-{name}-{plan.id[:8]}"))
+    return begun[-1] if begun else Path("runs") / f"{datetime.now(UTC):%Y-%m-%d}-{name}-{plan.id[:8]}"

@@ -1,0 +1,192 @@
+"""From finished cells and perturbations to `AuditResult`."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from audit.attack.perturbation import Artefact, Perturbation
+from audit.config import AuditConfig
+from audit.data.dataset import SPLITS, ImageDataset, Images, counts_by_class, groups_in_several_splits
+from audit.evaluation.conditions import Evidence, robustness_scores, summarize_conditions
+from audit.evaluation.verdict import find, percent
+from audit.plan import AttackSpec, AuditPlan
+from audit.results import (
+    EVOSHIFT,
+    AuditResult,
+    CellResult,
+    DatasetRecord,
+    Environment,
+    ExampleImage,
+    PerturbationRecord,
+)
+
+NOT_TESTED = (
+    "Random search at equal budget and the label-by-position heuristic were not run: that the search beats "
+    "them is not shown here.",
+    "Augmentation was off: with flips and shifts, attacks of this kind lose strength and must be searched anew.",
+    "Every image of a class carried the perturbation; partly perturbed classes were not tested.",
+    "Defences other than input normalization were not tested.",
+)
+
+
+def assemble_result(
+    plan: AuditPlan,
+    dataset: ImageDataset,
+    artefacts: dict[AttackSpec, Artefact],
+    cells: list[CellResult],
+    environment: Environment,
+    files: dict[AttackSpec, Path],
+    created: str,
+    command: str,
+    seconds: float,
+) -> AuditResult:
+    """Summaries, scores and finding of one audit."""
+    config = plan.config
+    evidence = Evidence(cells, dataset.test.labels, dataset.test.groups, config)
+    conditions = summarize_conditions(evidence)
+    failed = [cell for cell in cells if cell.status == "failed"]
+    record = describe_dataset(dataset, artefacts)
+    return AuditResult(
+        audit_id=plan.id,
+        created=created,
+        command=command,
+        profile=config.profile,
+        state="incomplete" if failed else "complete",
+        config=shareable_config(config),
+        dataset=record,
+        perturbations=[
+            describe_perturbation(a, artefacts[a], dataset, files[a]) for a in plan.attacks if a in artefacts
+        ],
+        cells=cells,
+        conditions=conditions,
+        scores=robustness_scores(evidence),
+        baseline=f"{config.baseline.model} with {config.baseline.optimizer}, no normalization",
+        finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance),
+        limitations=limitations(config, dataset, failed),
+        environment=environment,
+        seconds=seconds,
+    )
+
+
+def shareable_config(config: AuditConfig) -> dict[str, object]:
+    """The configuration without the place of the data on the user's disk, which may name people."""
+    content: dict[str, object] = config.model_dump(mode="json")
+    if config.data.path is not None:
+        content["data"] = {**config.data.model_dump(mode="json"), "path": config.data.path.name}
+    return content
+
+
+def describe_dataset(dataset: ImageDataset, artefacts: dict[AttackSpec, Artefact]) -> DatasetRecord:
+    """What was audited, without identifiers."""
+    n_classes = len(dataset.class_names)
+    splits = {name: dataset.split(name) for name in SPLITS}
+    groups = {name: None if s.groups is None else len(np.unique(s.groups)) for name, s in splits.items()}
+    return DatasetRecord(
+        name=dataset.name,
+        synthetic=dataset.synthetic,
+        source=dataset.source,
+        licence=dataset.licence,
+        class_names=list(dataset.class_names),
+        image_size=dataset.image_size,
+        channels=dataset.channels,
+        counts={name: counts_by_class(split, n_classes) for name, split in splits.items()},
+        groups=groups,
+        groups_in_several_splits=groups_in_several_splits(dataset),
+        notes=list(dataset.notes),
+        fingerprint=dataset.fingerprint,
+        test_labels=[int(label) for label in dataset.test.labels],
+        test_groups=None if dataset.test.groups is None else [int(g) for g in dataset.test.groups],
+        examples=[
+            e
+            for a, artefact in artefacts.items()
+            if a.attack == EVOSHIFT
+            for e in examples(artefact, dataset)
+        ],
+    )
+
+
+def examples(artefact: Artefact, dataset: ImageDataset) -> list[ExampleImage]:
+    """The first training image of each class, before and after (Fig. 4-6)."""
+    shown = []
+    for label in range(len(dataset.class_names)):
+        index = np.flatnonzero(dataset.train.labels == label)[:1]
+        clean = dataset.train.images[index]
+        perturbed = artefact.perturbation.apply(clean, dataset.train.labels[index])
+        shown.append(
+            ExampleImage(
+                label=label,
+                attack=artefact.attack,
+                severity=artefact.severity,
+                clean_png=png(clean),
+                perturbed_png=png(perturbed),
+            )
+        )
+    return shown
+
+
+def png(images: Images) -> str:
+    """The first of uint8 (1, C, H, W) as PNG in base64."""
+    image = images[0, 0] if images.shape[1] == 1 else images[0].transpose(1, 2, 0)
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, format="PNG")
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def describe_perturbation(
+    attack: AttackSpec, artefact: Artefact, dataset: ImageDataset, file: Path
+) -> PerturbationRecord:
+    """The edits, and what they really changed."""
+    perturbation: Perturbation = artefact.perturbation
+    labels = dataset.train.labels
+    changed = perturbation.changed(dataset.train.images, labels)
+    return PerturbationRecord(
+        id=perturbation.id,
+        attack=attack.attack,
+        severity=attack.severity,
+        draw=attack.draw,
+        image_size=perturbation.image_size,
+        edits=list(perturbation.edits),
+        changed_fraction=float(changed.mean()),
+        changed_fraction_by_class=[
+            float(changed[labels == k].mean()) for k in range(len(dataset.class_names))
+        ],
+        search=artefact.search,
+        file=file.as_posix(),
+    )
+
+
+def limitations(config: AuditConfig, dataset: ImageDataset, failed: list[CellResult]) -> list[str]:
+    """What this audit does not show."""
+    found = []
+    if dataset.synthetic:
+        found.append(
+            "The images are synthetic phantoms: nothing here says anything about patients or devices."
+        )
+    if len(config.seeds) == 1:
+        found.append("One seed: intervals hold the spread between test images, not that between trainings.")
+    elif len(config.seeds) < 5:
+        found.append(f"{len(config.seeds)} seeds: the spread between trainings is known only roughly.")
+    if dataset.test.groups is None:
+        found.append(
+            "No patient ids: images of one patient count as independent, so intervals may be too narrow."
+        )
+    found.append(
+        "The search is a lower bound: a perturbation that does more harm may exist. Drops are read at a level "
+        "corrected for the number of conditions (Bonferroni), scores and single intervals are not."
+    )
+    found += NOT_TESTED
+    untested = [s for s in (1, 2, 5) if s not in config.severities]
+    if untested:
+        found.append(
+            f"Severities {', '.join(map(str, untested))} were not run; the robustness score of the method "
+            "averages over 1, 2 and 5 pixels."
+        )
+    lowest = min(config.evaluation.drop_tolerance, 1.0)
+    found.append(f"Drops below {percent(lowest)} of accuracy count as tolerated, by configuration.")
+    found += [f"Failed: {c.model}, {c.optimizer}, {c.normalization}, {c.attack}: {c.failure}" for c in failed]
+    return found

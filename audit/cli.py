@@ -1,0 +1,245 @@
+"""The command line: the one place that turns an AuditError into a message and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from audit import __version__
+from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError, ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from audit.config import AuditConfig
+    from audit.data.dataset import ImageDataset
+    from audit.plan import AuditPlan
+    from audit.results import AuditResult
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Audit how far medical-image classifiers fall for few-pixel changes of their training images.",
+)
+
+
+def show_version(wanted: bool) -> None:
+    """`--version`."""
+    if wanted:
+        typer.echo(f"audit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Audit how far medical-image classifiers fall for few-pixel changes of their training images."""
+
+
+@app.command()
+def run(
+    audit: Annotated[str, typer.Argument(help="What to audit: oct or derma.", show_default=False)],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A MedMNIST-style .npz or a folder of classes; without it, synthetic phantoms."),
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Comma-separated, e.g. resnet50,densenet121.")] = None,
+    optimizers: Annotated[
+        str | None, typer.Option(help="Comma-separated: adam, adabound, sgd, sgd-m.")
+    ] = None,
+    normalizations: Annotated[str | None, typer.Option(help="Comma-separated: none, csn.")] = None,
+    severities: Annotated[
+        str | None, typer.Option(help="Pixels per class, comma-separated, e.g. 0,1,2,5.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds of the trainings, comma-separated, e.g. 0,1,2.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="MODEL:OPTIMIZER that scores are divided by [resnet50:adam].")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="quick (minutes on a CPU), standard or thesis.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file with more settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, e.g. training.epochs=10; repeatable.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default one per core.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory [runs/<date>-<dataset>-<id>].")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan with its cost, train nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Search, train, measure, report: from images to a PDF. The same command resumes what was interrupted."""
+    from audit.config import load_config
+
+    overrides = {
+        "data.path": None if data is None else str(data),
+        "models": split_list(models),
+        "optimizers": split_list(optimizers),
+        "normalizations": split_list(normalizations),
+        "severities": split_numbers("--severities", severities),
+        "seeds": split_numbers("--seeds", seeds),
+        "device": device,
+        "workers": workers,
+    }
+    overrides |= read_baseline(baseline) | read_settings(set_ or [])
+    resolved = load_config(audit, profile, config, {k: v for k, v in overrides.items() if v is not None})
+    perform(resolved, out, dry_run, as_json)
+
+
+def perform(config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Load, plan, estimate, run, report, show."""
+    from rich.console import Console
+
+    from audit.data.load import load_dataset
+    from audit.plan import plan_audit
+    from audit.store import default_folder
+    from audit.terminal import TerminalObserver, show_result
+
+    console = Console(stderr=True)
+    with TerminalObserver(console, config.search.generations) as observer:
+        observer.say(f"audit {__version__}: reading images")
+        dataset = load_dataset(config.data, observer.images)
+        plan = plan_audit(config, dataset)
+        folder = out or default_folder(plan, dataset.name)
+        announce(console, plan, dataset, folder)
+        if dry_run:
+            if as_json:
+                typer.echo(json.dumps(plan.to_json()))
+            return
+        from audit.runner import run_audit
+        from reports import write_report
+
+        result = run_audit(plan, dataset, folder, observer, command=" ".join(["audit", *sys.argv[1:]]))
+        observer.say("writing the report")
+        report = write_report(result, folder)
+    show_result(console, result, folder)
+    if as_json:
+        typer.echo(json.dumps(as_object(result, folder, report)))
+    raise typer.Exit(EXIT_PASS if result.state == "complete" else EXIT_INCOMPLETE)
+
+
+def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: Path) -> None:
+    """The data, the plan and its cost, before anything long starts."""
+    from audit.engines import choose_device, worker_count
+    from audit.estimate import estimate_audit, in_words
+    from audit.store import RunStore
+
+    kind = "synthetic phantoms" if dataset.synthetic else dataset.name
+    height, width = dataset.image_size
+    console.print(
+        f"{kind}: {len(dataset.train)} training and {len(dataset.test)} test images, {height} × {width}, "
+        f"{len(dataset.class_names)} classes ({', '.join(dataset.class_names)})",
+        highlight=False,
+    )
+    device = choose_device(plan.config.device)
+    workers = worker_count(plan.config, device)
+    store = RunStore(folder)
+    missing = [cell for cell in plan.cells if store.read_cell(cell.id) is None]
+    if not missing:
+        console.print("all trainings are done already", highlight=False)
+        return
+    estimate = estimate_audit(plan, dataset, missing, device, workers)
+    console.print(
+        f"{estimate.trainings} trainings and {estimate.surrogate_trainings} surrogate trainings: about "
+        f"{in_words(estimate.wall_seconds)} with {workers} worker(s) on {device} (from timed steps on this machine)",
+        highlight=False,
+    )
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory with results.json.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Write the figures and the PDF again, from results.json alone."""
+    from audit.results import AuditResult
+    from reports import write_report
+
+    path = write_report(AuditResult.load(run_dir / "results.json"), run_dir)
+    typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
+
+
+def as_object(result: AuditResult, folder: Path, pdf: Path) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "run_dir": str(folder),
+        "report": str(pdf),
+        "audit_id": result.audit_id,
+        "state": result.state,
+        "synthetic": result.dataset.synthetic,
+        "verdict": result.finding.verdict,
+        "reason": result.finding.reason,
+        "sentence": result.finding.sentence,
+        "scores": [row.model_dump() for row in result.scores],
+    }
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """`a,b` -> [a, b]."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def split_numbers(option: str, text: str | None) -> list[int] | None:
+    """`0,1` -> [0, 1]. Raises ConfigError."""
+    parts = split_list(text)
+    if parts is None:
+        return None
+    for part in parts:
+        if not part.lstrip("-").isdigit():
+            raise ConfigError(f"{option}: {part!r} is not a whole number; write e.g. {option} 0,1")
+    return [int(part) for part in parts]
+
+
+def read_baseline(text: str | None) -> dict[str, Any]:
+    """`MODEL:OPTIMIZER`. Raises ConfigError."""
+    if text is None:
+        return {}
+    model, separator, optimizer = text.partition(":")
+    if not separator:
+        raise ConfigError(f"--baseline: {text!r} has no optimizer; write e.g. --baseline resnet50:adam")
+    return {"baseline.model": model, "baseline.optimizer": optimizer}
+
+
+def read_settings(pairs: list[str]) -> dict[str, Any]:
+    """`--set a.b=value`, value as YAML. Raises ConfigError."""
+    import yaml
+
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        field, separator, value = pair.partition("=")
+        if not separator:
+            raise ConfigError(f"--set: {pair!r} has no value; write e.g. --set training.epochs=10")
+        try:
+            settings[field] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set: {field}: {value!r} is not a YAML value") from None
+    return settings
+
+
+def main() -> None:
+    """Entry point: one error boundary, one line per error, the right exit code."""
+    try:
+        app()
+    except AuditError as error:
+        typer.echo(f"audit: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo(
+            "audit: interrupted; finished trainings are kept: the same command goes on from there", err=True
+        )
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_PASS)

@@ -1,0 +1,285 @@
+"""What an audit is asked to do: YAML plus overrides -> `AuditConfig`.
+
+Precedence, lowest first: the defaults below, `configs/<name>.yaml`, `configs/profiles/<profile>.yaml`, a
+file given by the user, options of the command line. Unknown keys and bad values are named as
+`field: message`. No torch import here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from audit.errors import ConfigError
+from audit.training.models import MODELS
+from audit.training.normalization import NORMALIZATIONS
+from audit.training.optimizers import OPTIMIZERS
+
+Severity = Annotated[int, Field(ge=0, le=10)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Settings):
+    """Which images, at which resolution."""
+
+    path: Path | None = None  # None: phantoms
+    phantom: Literal["oct", "derma"] = "oct"
+    image_size: int = Field(64, ge=8, le=512)  # pixels, square
+    channels: Literal[1, 3] | None = None  # None: as the images are
+    n_train: int = Field(1200, ge=2)  # phantoms only, all classes together
+    n_val: int = Field(0, ge=0)
+    n_test: int = Field(400, ge=2)
+    split_seed: int = 0  # splits of unsplit folders; content of phantoms
+    licence: str | None = None
+
+
+class ControlSettings(Settings):
+    """Controls beside the search (method §4)."""
+
+    random_draws: int = Field(1, ge=0, le=20)  # perturbations of uniform position and value
+    shortcut: bool = True  # closed-form search of Wu et al. (2023)
+    scope: Literal["baseline", "plain", "all"] = "plain"
+    """Which pairs also train on the controls: only the baseline pair; every model with the baseline's
+    optimizer and normalization; or every pair of the grid."""
+
+
+class BaselineSettings(Settings):
+    """The pair that robustness scores are divided by (4.3), always without normalization."""
+
+    model: str = "resnet50"
+    optimizer: str = "adam"
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, name: str) -> str:
+        return known("model", name, MODELS)
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known_optimizer(cls, name: str) -> str:
+        return known("optimizer", name, OPTIMIZERS)
+
+
+class SearchSettings(Settings):
+    """EvoShift (method §3). Budget is stated in surrogate trainings."""
+
+    generations: int = Field(20, ge=1)
+    population: int | None = Field(None, ge=4)  # None: CMA-ES's own default, at least 16
+    images: int = Field(512, ge=16)  # training images drawn for surrogates; a quarter is held out for fitness
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    min_steps: int = Field(60, ge=1)
+    max_steps: int = Field(300, ge=1)  # step cap of a surrogate that does not fit
+    fit_accuracy: float = Field(0.95, gt=0, le=1)
+    finalists: int = Field(3, ge=0)  # scored again, beside the final mean
+    rescoring_seeds: int = Field(3, ge=1)
+    seed: int = 0
+
+
+class TrainingSettings(Settings):
+    """Recipe shared by all cells."""
+
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(32, ge=2)
+    stem: Literal["published", "half", "full"] = "published"
+    schedule: Literal["constant", "cosine"] = "constant"
+    learning_rates: dict[str, float] = {}  # optimizer -> learning rate, where not its default
+    oversample: bool = True  # rare classes up to the largest (thesis 4.3)
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _known_optimizers(cls, rates: dict[str, float]) -> dict[str, float]:
+        for name, rate in rates.items():
+            known("optimizer", name, OPTIMIZERS)
+            if rate <= 0:
+                raise ValueError(f"{name}: a learning rate is above 0, got {rate}")
+        return rates
+
+
+class EvaluationSettings(Settings):
+    """How trainings are measured, fixed beforehand."""
+
+    batch_size: int = Field(100, ge=2)  # matters for `csn`, whose output depends on the batch
+    monitor_images: int = Field(256, ge=16)  # training images read after each epoch for fit and batch norm
+    drop_tolerance: float = Field(0.10, ge=0, le=1)  # a loss of accuracy below this is tolerated
+    min_clean_above_chance: float = Field(0.20, ge=0, le=1)  # else no verdict is given
+    bootstrap: int = Field(4000, ge=200)  # resamples
+    seed: int = 0
+
+
+class AuditConfig(Settings):
+    """Everything that defines an audit."""
+
+    name: str = "oct"
+    profile: str = "standard"
+    data: DataSettings = DataSettings()
+    models: list[str] = Field(["resnet50", "densenet121"], min_length=1)
+    optimizers: list[str] = Field(["adam", "adabound", "sgd", "sgd-m"], min_length=1)
+    normalizations: list[str] = Field(["none", "csn"], min_length=1)
+    severities: list[Severity] = Field([0, 1, 2, 5], min_length=1)
+    seeds: list[int] = Field([0], min_length=1)
+    controls: ControlSettings = ControlSettings()
+    baseline: BaselineSettings = BaselineSettings()
+    search: SearchSettings = SearchSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int | None = Field(None, ge=1, le=256)  # None: one per core on a CPU, 1 on a GPU
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, names: list[str]) -> list[str]:
+        return unique([known("model", name, MODELS) for name in names])
+
+    @field_validator("optimizers")
+    @classmethod
+    def _known_optimizers(cls, names: list[str]) -> list[str]:
+        return unique([known("optimizer", name, OPTIMIZERS) for name in names])
+
+    @field_validator("normalizations")
+    @classmethod
+    def _known_normalizations(cls, names: list[str]) -> list[str]:
+        return unique([known("normalization", name, NORMALIZATIONS) for name in names])
+
+    @field_validator("severities", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: list[int]) -> list[int]:
+        return unique(values)
+
+    def learning_rate(self, optimizer: str) -> float:
+        """The learning rate of `optimizer` in this audit."""
+        return self.training.learning_rates.get(optimizer, OPTIMIZERS[optimizer].learning_rate)
+
+
+def unique(values: list[Any]) -> list[Any]:
+    """Refuse repeated values: a cell trained twice would count twice."""
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} stands twice; name it once")
+    return values
+
+
+def known(kind: str, name: str, table: Mapping[str, object]) -> str:
+    """Refuse a name that is not in the table, with the nearest that is. Raises ValueError."""
+    if name in table:
+        return name
+    raise ValueError(f"unknown {kind} {name!r}; {nearest(name, list(table))}")
+
+
+def nearest(name: str, choices: list[str]) -> str:
+    """'did you mean X?' or the list of choices."""
+    close = difflib.get_close_matches(name.lower(), choices, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(choices)}"
+
+
+def shipped(folder: str = "") -> list[str]:
+    """Names of the configurations (or, with folder "profiles", of the profiles) that are installed."""
+    root = resources.files("configs")
+    place = root / folder if folder else root
+    return sorted(entry.name[:-5] for entry in place.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_config(
+    name: str,
+    profile: str | None = None,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> AuditConfig:
+    """The resolved configuration. `overrides` maps dotted fields to values. Raises ConfigError."""
+    merged = read_shipped(name, "", "audit")
+    chosen = profile or str(merged.get("profile", "standard"))
+    merged = merge(merged, read_shipped(chosen, "profiles", "profile"))
+    if file is not None:
+        merged = merge(merged, read_yaml(file))
+    for field, value in (overrides or {}).items():
+        merged = merge(merged, nested(field, value))
+    return validated(merge(merged, {"name": name, "profile": chosen}))
+
+
+def read_shipped(name: str, folder: str, what: str) -> dict[str, Any]:
+    """One of the YAML files of the `configs` package."""
+    if name not in shipped(folder):
+        raise ConfigError(f"unknown {what} {name!r}; {nearest(name, shipped(folder))}")
+    root = resources.files("configs")
+    entry = (root / folder if folder else root) / f"{name}.yaml"
+    return as_mapping(yaml.safe_load(entry.read_text(encoding="utf-8")), name)
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A user's YAML file. Raises ConfigError naming the file."""
+    try:
+        return as_mapping(yaml.safe_load(file.read_text(encoding="utf-8")), str(file))
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be read ({error.strerror}); check the path given to --config"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{file}: not valid YAML ({reason}); mend the file") from None
+
+
+def as_mapping(content: object, where: str) -> dict[str, Any]:
+    """The top level of a configuration is `key: value`."""
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: expected `key: value` lines at the top level")
+    return {str(key): value for key, value in content.items()}
+
+
+def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`; mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def nested(field: str, value: object) -> dict[str, Any]:
+    """`a.b.c`, v -> {a: {b: {c: v}}}."""
+    head, _, rest = field.partition(".")
+    return {head: nested(rest, value) if rest else value}
+
+
+def validated(raw: Mapping[str, Any]) -> AuditConfig:
+    """Check types, ranges and names; the first problem becomes `field: message`."""
+    try:
+        return AuditConfig.model_validate(dict(raw))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        location = [str(part) for part in problem["loc"]]
+        raise ConfigError(describe(location, problem["type"], problem["msg"], problem.get("input"))) from None
+
+
+def describe(location: list[str], kind: str, message: str, value: object) -> str:
+    """One line: the field, what is wrong with it, what would be right."""
+    field = ".".join(location)
+    if kind == "extra_forbidden":
+        siblings = fields_of(location[:-1])
+        return f"{field}: unknown key; {nearest(location[-1], siblings)}"
+    message = message.removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"{field}: {message}" if kind == "value_error" else f"{field}: {message}, got {value!r}"
+
+
+def fields_of(location: list[str]) -> list[str]:
+    """Names of the settings that live at a dotted place."""
+    model: type[BaseModel] = AuditConfig
+    for part in location:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,163 @@
+"""Readings and the overall finding, in words. Thresholds come from the configuration, fixed beforehand."""
+
+from __future__ import annotations
+
+from audit.config import EvaluationSettings
+from audit.results import (
+    CLEAN,
+    EVOSHIFT,
+    CellMeasures,
+    ConditionSummary,
+    DatasetRecord,
+    Finding,
+    Interval,
+    Reading,
+    Verdict,
+)
+
+NORMALIZATION_WORDS = {"none": "no input normalization", "csn": "covariate shift normalization"}
+
+
+def read_condition(
+    clean: Interval | None,
+    drop: Interval | None,
+    measures: list[CellMeasures],
+    n_classes: int,
+    settings: EvaluationSettings,
+) -> tuple[Reading, str]:
+    """Reading of one attacked condition and its reason. `drop` is at the corrected level."""
+    if clean is None or drop is None:
+        return "withheld", "no clean training with the same seeds to compare with"
+    needed = 1 / n_classes + settings.min_clean_above_chance
+    if clean.low < needed:
+        return "withheld", (
+            f"clean accuracy {percent(clean.estimate)} is not surely above {percent(needed)}: "
+            "there is too little to lose"
+        )
+    unfit = [m for m in measures if m.matched_fit_epoch is None]
+    if unfit:
+        best = max(reading.train_accuracy for m in unfit for reading in m.epochs)
+        return "withheld", (
+            f"under-fitted: {len(unfit)} of {len(measures)} trainings never reached 95 % on their own training "
+            f"images (best {percent(best)})"
+        )
+    tolerance = settings.drop_tolerance
+    shown = f"drop {points(drop.estimate)} ({points(drop.low)} to {points(drop.high)})"
+    if drop.low > tolerance:
+        return "vulnerable", f"{shown} is surely above the tolerance of {points(tolerance)}"
+    if drop.high < tolerance:
+        return "within tolerance", f"{shown} is surely below the tolerance of {points(tolerance)}"
+    return (
+        "inconclusive",
+        f"{shown} does not clear the tolerance of {points(tolerance)}: more seeds or test images",
+    )
+
+
+def find(
+    conditions: list[ConditionSummary], failed: int, dataset: DatasetRecord, tolerance: float
+) -> Finding:
+    """The overall verdict, the worst finding in one sentence, and what to do."""
+    judged = [c for c in conditions if c.attack == EVOSHIFT]
+    readings = [c.reading for c in judged]
+    verdict: Verdict
+    if "vulnerable" in readings:
+        verdict = "vulnerable"
+        count = readings.count("vulnerable")
+        reason = f"{count} of {len(judged)} attacked conditions lose surely more than {points(tolerance)}"
+    elif failed or not judged:
+        verdict = "incomplete"
+        reason = f"{failed} trainings failed" if failed else "no attacked training finished"
+    elif readings and all(reading == "within tolerance" for reading in readings):
+        verdict = "within tolerance"
+        reason = f"all {len(judged)} attacked conditions lose surely less than {points(tolerance)}"
+    else:
+        verdict = "inconclusive"
+        open_readings = [r for r in readings if r in ("inconclusive", "withheld")]
+        reason = f"{len(open_readings)} of {len(judged)} attacked conditions allow no reading"
+    candidates = [c for c in judged if c.reading == "vulnerable"] or judged
+    worst = max(candidates, key=lambda c: c.drop.estimate if c.drop else -1.0, default=None)
+    return Finding(
+        verdict=verdict,
+        sentence=worst_sentence(worst, conditions, dataset),
+        reason=reason,
+        worst=worst,
+        actions=actions(verdict, worst, conditions, dataset),
+    )
+
+
+def worst_sentence(
+    worst: ConditionSummary | None, conditions: list[ConditionSummary], dataset: DatasetRecord
+) -> str:
+    """From what to what the worst condition fell, on which data."""
+    if worst is None:
+        return "No attacked training finished; nothing can be said about robustness."
+    clean = next((c for c in conditions if c.pair == worst.pair and c.attack == CLEAN), None)
+    pixels = f"{worst.severity} pixel{'s' if worst.severity > 1 else ''} per class"
+    who = f"{worst.model} with {worst.optimizer} and {NORMALIZATION_WORDS.get(worst.normalization, worst.normalization)}"
+    before = f"from {percent_interval(clean.accuracy)} " if clean else ""
+    kind = "synthetic test images" if dataset.synthetic else "unchanged test images"
+    held = "" if worst.reading == "vulnerable" else f" (reading {worst.reading}: {worst.reason})"
+    return (
+        f"Changing {pixels} in the training images took {who} {before}to "
+        f"{percent_interval(worst.accuracy)} accuracy on {kind}, while it fitted "
+        f"{percent(worst.train_accuracy)} of its training images{held}."
+    )
+
+
+def actions(
+    verdict: Verdict,
+    worst: ConditionSummary | None,
+    conditions: list[ConditionSummary],
+    dataset: DatasetRecord,
+) -> list[str]:
+    """Up to three things to do, from what was measured and nothing else."""
+    found = []
+    if dataset.synthetic:
+        found.append(
+            "Run the audit on your own images (--data): synthetic phantoms say nothing about patients."
+        )
+    if verdict == "vulnerable":
+        found.append(
+            "Guard the training images: verify files against their originals before each training; a high "
+            "training accuracy does not show that the images are sound."
+        )
+    else:
+        found.append("Repeat with more seeds and a larger search before relying on this result.")
+    if worst is not None:
+        found.append(normalization_effect(worst, conditions))
+    return found[:3]
+
+
+def normalization_effect(worst: ConditionSummary, conditions: list[ConditionSummary]) -> str:
+    """What input normalization did for the worst model and optimizer, with both intervals."""
+    same = [
+        c
+        for c in conditions
+        if (c.model, c.optimizer, c.attack, c.severity)
+        == (worst.model, worst.optimizer, worst.attack, worst.severity)
+    ]
+    plain = next((c for c in same if c.normalization == "none"), None)
+    normalized = next((c for c in same if c.normalization == "csn"), None)
+    if plain is None or normalized is None:
+        return "Input normalization was not compared for the worst pair: add it to see whether it helps."
+    apart = normalized.accuracy.low > plain.accuracy.high
+    judgement = "helped" if apart else "showed no clear benefit"
+    return (
+        f"Covariate shift normalization {judgement} for {worst.model} with {worst.optimizer}: attacked accuracy "
+        f"{percent_interval(plain.accuracy)} without, {percent_interval(normalized.accuracy)} with it."
+    )
+
+
+def percent(value: float) -> str:
+    """0.931 -> '93.1 %'."""
+    return f"{100 * value:.1f} %"
+
+
+def points(value: float) -> str:
+    """0.1 -> '10.0 points' (percentage points)."""
+    return f"{100 * value:.1f} points"
+
+
+def percent_interval(interval: Interval) -> str:
+    """'93.1 % (90.2–95.4)'."""
+    return f"{percent(interval.estimate)} ({100 * interval.low:.1f}–{100 * interval.high:.1f})"

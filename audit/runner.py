@@ -1,0 +1,166 @@
+"""The audit, top to bottom: plan -> perturbations -> trainings -> measures -> `results.json`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from audit.assemble import assemble_result
+from audit.attack.baselines import random_perturbation
+from audit.attack.evoshift import evoshift
+from audit.attack.perturbation import Artefact, Perturbation
+from audit.attack.shortcut import shortcut
+from audit.attack.surrogates import SurrogateTask, surrogate_task
+from audit.cells import CellContext
+from audit.data.dataset import ImageDataset
+from audit.engines import Engine, choose_device, make_engine, worker_count
+from audit.environment import describe_environment
+from audit.errors import DataError
+from audit.plan import RANDOM, SHORTCUT, AttackSpec, AuditPlan, Cell, digest, search_settings
+from audit.results import CLEAN, EVOSHIFT, AuditResult, CellResult, EpochReading, Generation, SearchRecord
+from audit.store import RunStore
+
+
+class Observer(Protocol):
+    """Is told what happens; decides nothing."""
+
+    def cells_started(self, cells: Sequence[Cell], already_done: int) -> None: ...
+
+    def epoch(self, cell_id: str, reading: EpochReading) -> None: ...
+
+    def cell_done(self, result: CellResult) -> None: ...
+
+    def search_started(self, attack: AttackSpec) -> None: ...
+
+    def generation(self, attack: AttackSpec, generation: Generation) -> None: ...
+
+    def search_done(self, attack: AttackSpec, artefact: Artefact) -> None: ...
+
+
+def run_audit(
+    plan: AuditPlan, dataset: ImageDataset, run_dir: Path, observer: Observer, command: str
+) -> AuditResult:
+    """Do what is not done yet, and write `results.json`. Interrupted, the same call goes on from there."""
+    store = RunStore(run_dir)
+    created = store.begin(plan, dataset.fingerprint)
+    device = choose_device(plan.config.device)
+    workers = worker_count(plan.config, device)
+    results = {cell.id: kept for cell in plan.cells if (kept := store.read_cell(cell.id)) is not None}
+    artefacts = {
+        a: made for a in plan.attacks if (made := kept_artefact(a, plan, dataset, store)) is not None
+    }
+    missing = [cell for cell in plan.cells if cell.id not in results]
+    unsearched = [a for a in plan.attacks if a.attack != CLEAN and a not in artefacts]
+    observer.cells_started(missing, len(results))
+    if missing or unsearched:
+        session = time.time()
+        store.log(session, "started", cells=len(missing), workers=workers, device=device)
+        context = CellContext(dataset.train, dataset.test, dataset.class_names, plan.config, device)
+        task = surrogate_task(dataset.train, len(dataset.class_names), plan.config.search)
+        with make_engine(context, task, min(workers, max(len(missing), 2))) as engine:
+            for phase in phases(plan):
+                for attack in phase:
+                    if attack in unsearched:
+                        artefact = make_artefact(attack, task, plan, dataset, engine, observer)
+                        artefact.save(store.perturbation_path(attack, artefact_key(attack, plan, dataset)))
+                        artefacts[attack] = artefact
+                        store.log(session, "perturbation", attack=attack.name)
+                waiting = [(c, perturbation_of(c, artefacts)) for c in missing if c.attack in phase]
+                for result in engine.run_cells(longest_first(waiting), observer.epoch):
+                    store.save_cell(result)
+                    store.log(session, "cell", id=result.id, status=result.status)
+                    results[result.id] = result
+                    observer.cell_done(result)
+        store.log(session, "finished")
+    found = assemble_result(
+        plan,
+        dataset,
+        artefacts,
+        [results[cell.id] for cell in plan.cells],
+        describe_environment(device, workers),
+        {
+            a: store.perturbation_path(a, artefact_key(a, plan, dataset)).relative_to(run_dir)
+            for a in artefacts
+        },
+        created=created,
+        command=command,
+        seconds=store.seconds(),
+    )
+    found.save(run_dir / "results.json")
+    return found
+
+
+def phases(plan: AuditPlan) -> list[list[AttackSpec]]:
+    """First what needs no search (clean cells show at once whether the data can be learned), then the
+    searched perturbations."""
+    searched = [attack for attack in plan.attacks if attack.attack == EVOSHIFT]
+    return [[attack for attack in plan.attacks if attack not in searched], searched]
+
+
+def longest_first(jobs: list[tuple[Cell, Perturbation | None]]) -> list[tuple[Cell, Perturbation | None]]:
+    """Clean cells first, then in the order of the plan, so that the first result comes early."""
+    return sorted(jobs, key=lambda job: job[0].attack.attack != CLEAN)
+
+
+def artefact_key(attack: AttackSpec, plan: AuditPlan, dataset: ImageDataset) -> str:
+    """Hash of all that defines a perturbation."""
+    return digest(attack, search_settings(attack, plan.config), dataset)
+
+
+def kept_artefact(
+    attack: AttackSpec, plan: AuditPlan, dataset: ImageDataset, store: RunStore
+) -> Artefact | None:
+    """A perturbation that was already made here."""
+    path = store.perturbation_path(attack, artefact_key(attack, plan, dataset))
+    if attack.attack == CLEAN or not path.exists():
+        return None
+    artefact = Artefact.load(path)
+    if artefact.dataset_fingerprint != dataset.fingerprint:
+        raise DataError(f"{path}: made for other data; delete it and run again")
+    return artefact
+
+
+def make_artefact(
+    attack: AttackSpec,
+    task: SurrogateTask,
+    plan: AuditPlan,
+    dataset: ImageDataset,
+    engine: Engine,
+    observer: Observer,
+) -> Artefact:
+    """Find one perturbation. Searches see training images only."""
+    observer.search_started(attack)
+    n_classes = len(dataset.class_names)
+    record: SearchRecord | None = None
+    if attack.attack == SHORTCUT:
+        found = shortcut(dataset.train.images, dataset.train.labels, n_classes, attack.severity, attack.seed)
+    elif attack.attack == RANDOM:
+        found = random_perturbation(
+            dataset.image_size, dataset.channels, n_classes, attack.severity, attack.seed
+        )
+    else:
+        found, record = evoshift(
+            task,
+            attack.severity,
+            plan.config.search,
+            engine.score_all,
+            lambda generation: observer.generation(attack, generation),
+        )
+    artefact = Artefact(
+        attack=attack.attack,
+        severity=attack.severity,
+        draw=attack.draw,
+        dataset_fingerprint=dataset.fingerprint,
+        perturbation=found,
+        search=record,
+        sha256=found.id,
+    )
+    observer.search_done(attack, artefact)
+    return artefact
+
+
+def perturbation_of(cell: Cell, artefacts: dict[AttackSpec, Artefact]) -> Perturbation | None:
+    """The perturbation of a cell's training images; None for clean ones."""
+    return None if cell.attack.attack == CLEAN else artefacts[cell.attack].perturbation

@@ -1,0 +1,143 @@
+"""One training: images resident on the device as uint8, no loader. Reads top to bottom.
+
+The trainer sees training images only. What is read from the test images after each epoch goes through
+`after_epoch` and never comes back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import update_bn
+
+from audit.results import Recipe
+from audit.training.models import build_model
+from audit.training.normalization import NORMALIZATIONS
+from audit.training.optimizers import build_optimizer
+
+AfterEpoch = Callable[[nn.Module, int, float], None]
+"""(model, epoch from 1, mean training loss of the epoch)."""
+
+PREDICTION_BATCH_SEED = 20200323  # evaluation order is shuffled once, always the same way
+
+
+class TrainingDiverged(Exception):
+    """The loss left the finite numbers."""
+
+
+def train(
+    recipe: Recipe,
+    images: Tensor,
+    labels: Tensor,
+    n_classes: int,
+    oversample: bool,
+    after_epoch: AfterEpoch,
+    check_cancelled: Callable[[], None],
+) -> nn.Module:
+    """Train `recipe.model` from scratch on `images` (uint8, (N, C, H, W)) and `labels` (int64, (N,)).
+
+    Equal recipe, images and machine give equal weights. Raises TrainingDiverged on a loss that is not
+    finite.
+    """
+    torch.manual_seed(recipe.seed)
+    model = build_model(recipe.model, n_classes, images.shape[1], recipe.stem)
+    model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = build_optimizer(recipe.optimizer, model.parameters(), recipe.learning_rate)
+    steps = epoch_steps(labels, n_classes, recipe.batch_size, oversample)
+    schedule = learning_rate_schedule(optimizer, recipe.schedule, steps * recipe.epochs)
+    order = torch.Generator().manual_seed(recipe.seed)
+    for epoch in range(1, recipe.epochs + 1):
+        model.train()
+        total = torch.zeros((), device=images.device)
+        for batch in epoch_batches(labels, n_classes, recipe.batch_size, oversample, order):
+            check_cancelled()
+            inputs = prepare(images[batch], recipe.normalization)
+            loss = functional.cross_entropy(model(inputs), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            total += loss.detach()
+        mean_loss = float(total) / steps
+        if not math.isfinite(mean_loss):
+            raise TrainingDiverged(f"training loss is not finite in epoch {epoch}; lower the learning rate")
+        after_epoch(model, epoch, mean_loss)
+    return model
+
+
+def prepare(images: Tensor, normalization: str) -> Tensor:
+    """uint8 (N, C, H, W) -> normalized floats, channels last in memory."""
+    scaled = images.float().div_(255).contiguous(memory_format=torch.channels_last)
+    return NORMALIZATIONS[normalization].apply(scaled)
+
+
+def learning_rate_schedule(optimizer: Optimizer, name: str, steps: int) -> LambdaLR:
+    """`constant`, or `cosine` from the full learning rate to zero over all steps."""
+    if name == "cosine":
+        return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps)))
+    return LambdaLR(optimizer, lambda step: 1.0)
+
+
+def epoch_indices(labels: Tensor, n_classes: int, oversample: bool, order: Generator) -> Tensor:
+    """Indices of one epoch in random order. With `oversample`, every class has as many as the largest:
+    each image floor(max / n) times, and a random part of them once more."""
+    if not oversample:
+        return torch.randperm(len(labels), generator=order)
+    members = [torch.nonzero(labels.cpu() == k).flatten() for k in range(n_classes)]
+    largest = max(len(member) for member in members)
+    parts = []
+    for member in members:
+        if len(member) == 0:
+            continue
+        extra = member[torch.randperm(len(member), generator=order)[: largest % len(member)]]
+        parts.append(torch.cat([member.repeat(largest // len(member)), extra]))
+    indices = torch.cat(parts)
+    return indices[torch.randperm(len(indices), generator=order)]
+
+
+def epoch_steps(labels: Tensor, n_classes: int, batch_size: int, oversample: bool) -> int:
+    """Number of optimizer steps of one epoch."""
+    counts = torch.bincount(labels.cpu(), minlength=n_classes)
+    images = int(counts.max()) * int((counts > 0).sum()) if oversample else len(labels)
+    return math.ceil(images / batch_size)
+
+
+def epoch_batches(
+    labels: Tensor, n_classes: int, batch_size: int, oversample: bool, order: Generator
+) -> Iterator[Tensor]:
+    """Batches of nearly equal size: no remainder of one image, which batch norm could not take."""
+    indices = epoch_indices(labels, n_classes, oversample, order).to(labels.device)
+    yield from indices.tensor_split(math.ceil(len(indices) / batch_size))
+
+
+def evaluation_batches(n_images: int, batch_size: int) -> list[Tensor]:
+    """Fixed batches for reading: a fixed shuffle (so that `csn` sees mixed classes), near-equal sizes."""
+    order = torch.randperm(n_images, generator=torch.Generator().manual_seed(PREDICTION_BATCH_SEED))
+    return list(order.tensor_split(math.ceil(n_images / batch_size)))
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(model: nn.Module, images: Tensor, normalization: str, batch_size: int) -> None:
+    """Batch-norm statistics afresh from training images as trained. After short trainings the running
+    averages lag behind the weights and evaluation mode fails for that reason alone."""
+    batches = evaluation_batches(len(images), batch_size)
+    update_bn((prepare(images[batch.to(images.device)], normalization) for batch in batches), model)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor, normalization: str, batch_size: int) -> Tensor:
+    """Class probabilities (N, K) on the CPU, in the order of `images` (uint8 (N, C, H, W))."""
+    model.eval()
+    batches = evaluation_batches(len(images), batch_size)
+    outputs = [
+        model(prepare(images[batch.to(images.device)], normalization)).softmax(1).cpu() for batch in batches
+    ]
+    probabilities = torch.empty(len(images), outputs[0].shape[1])
+    probabilities[torch.cat(batches)] = torch.cat(outputs)
+    return probabilities
