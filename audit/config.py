@@ -79,7 +79,7 @@ class SearchSettings(Settings):
     images: int = Field(512, ge=16)  # training images drawn for surrogates; a quarter is held out for fitness
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
-    min_steps: int = Field(60, ge=1)
+    min_steps: int = Field(120, ge=1)  # a surrogate that only just fits ranks candidates badly
     max_steps: int = Field(300, ge=1)  # step cap of a surrogate that does not fit
     fit_accuracy: float = Field(0.95, gt=0, le=1)
     finalists: int = Field(3, ge=0)  # scored again, beside the final mean

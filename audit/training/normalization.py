@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-SMALLEST_STD = 1e-6  # a constant batch stays at zero instead of dividing by it
+SMALLEST_STD = 1e-3  # a quarter of a grey level: a constant batch stays at zero instead of growing noise
 
 
 def no_normalization(images: Tensor) -> Tensor:

@@ -1,0 +1,202 @@
+"""Figures made of tables and pictures: confusion matrices (Fig. 4-5), perturbed examples (Fig. 4-6)."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Circle, Rectangle
+from PIL import Image
+
+from audit.results import EVOSHIFT, AuditResult, CellMeasures, Edit, ExampleImage
+from reports import lookups, words
+from reports.canvas import new_drawing, save, shorten, slug
+from reports.document import Figure
+from reports.lookups import Pair
+from reports.style import ALERT, INK, MUTED, RULE, TINT
+
+SHADES = LinearSegmentedColormap.from_list("rows", ["#ffffff", "#9db9d3", "#1f4e79"])
+ROWS_PER_FIGURE = 4
+COLUMNS_PER_FIGURE = 4
+EXAMPLE_COLUMNS = 5
+COUNTS_UP_TO = 6  # classes; above, there is no room for counts under the percentages
+SIDE = 320  # pixels of an enlarged picture, about
+
+
+def confusion_figures(result: AuditResult, folder: Path) -> list[Figure]:
+    """Fig. 4-5: for each model, optimizer and normalization down, severity across."""
+    chosen = lookups.selected_pairs(result)
+    figures: list[Figure] = []
+    for model in lookups.models(result):
+        own = [pair for pair in chosen if pair[0] == model and finished(result, pair)]
+        parts = [own[i : i + ROWS_PER_FIGURE] for i in range(0, len(own), ROWS_PER_FIGURE)]
+        for number, part in enumerate(parts, start=1):
+            suffix = f", part {number} of {len(parts)}" if len(parts) > 1 else ""
+            file = f"confusion-{slug(model)}-{number}.svg"
+            figures.append(confusion_figure(result, part, f"{model}{suffix}", folder, file))
+    return figures
+
+
+def finished(result: AuditResult, pair: Pair) -> bool:
+    """Whether any training of the pair has a confusion matrix."""
+    return any(lookups.measures(result, pair, *place) for place in lookups.trained_on(result))
+
+
+def confusion_figure(result: AuditResult, rows: list[Pair], title: str, folder: Path, file: str) -> Figure:
+    """One page of matrices."""
+    places = lookups.trained_on(result)[:COLUMNS_PER_FIGURE]
+    drawing = new_drawing(10 + 44 * len(rows))
+    grid = drawing.subplots(len(rows), len(places), squeeze=False)
+    seeds = []
+    for line, pair in zip(grid, rows, strict=True):
+        for axes, place in zip(line, places, strict=True):
+            found = lookups.measures(result, pair, *place)
+            if found:
+                seeds.append(len(found))
+                draw_matrix(axes, found, result.dataset.class_names)
+            else:
+                draw_nothing(axes, lookups.failure(lookups.cells(result, pair, *place)))
+            axes.set_title(f"{words.method_label(pair)}\n{words.attack_label(*place)}", loc="left")
+    n_images = len(result.dataset.test_labels)
+    return save(drawing, result, folder, Figure(
+        file,
+        "confusion",
+        f"Confusion matrices, {title}",
+        "Rows: true class; columns: predicted class; large: percent of the row; small: images, mean over "
+        f"{words.spread(seeds)} seeds. Right answers lie on the diagonal; a dark column off it is a class that "
+        f"the model now names for other diseases too. n = {n_images} test images. {selection_note(result)}"
+        "No intervals: see the table of all conditions.",
+        "; ".join(describe_matrix(result, pair, places) for pair in rows),
+    ))
+
+
+def selection_note(result: AuditResult) -> str:
+    """That a large grid is not shown whole."""
+    total = len(lookups.pairs(result))
+    if total <= lookups.LARGE_GRID:
+        return ""
+    return f"Of {total} pairs only the worst and the best under attack and the baseline are shown. "
+
+
+def draw_matrix(axes: Axes, found: list[CellMeasures], names: list[str]) -> None:
+    """Row percentages as shades and text, mean counts below them."""
+    counts = np.array(lookups.confusion_sum(found), dtype=float) / len(found)
+    totals = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    size = len(names)
+    for row in range(size):
+        for col in range(size):
+            value = share[row, col]
+            axes.add_patch(Rectangle((col, row), 1, 1, facecolor=SHADES(value), edgecolor=RULE, linewidth=0.4))
+            ink = "white" if value > 0.6 else INK
+            scale = min(1.0, 4.5 / size)
+            text = f"{100 * value:.0f}"
+            if size <= COUNTS_UP_TO:
+                axes.text(col + 0.5, row + 0.40, text, ha="center", va="center", color=ink, fontsize=7 * scale)
+                below = f"{counts[row, col]:.1f}".removesuffix(".0")
+                axes.text(col + 0.5, row + 0.78, below, ha="center", va="center", color=ink, fontsize=4.8 * scale)
+            elif size <= 2 * COUNTS_UP_TO:
+                axes.text(col + 0.5, row + 0.5, text, ha="center", va="center", color=ink, fontsize=7 * scale)
+    axes.set_xlim(0, size)
+    axes.set_ylim(size, 0)
+    axes.set_aspect("equal")
+    ticks = [index + 0.5 for index in range(size)]
+    labels = [shorten(name, 9) for name in names]
+    axes.set_xticks(ticks, labels, rotation=40, ha="right", rotation_mode="anchor", fontsize=5.6)
+    axes.set_yticks(ticks, labels, fontsize=5.6)
+    axes.tick_params(length=0, pad=1.5)
+    axes.spines[:].set_visible(False)
+
+
+def draw_nothing(axes: Axes, reason: str) -> None:
+    """An empty panel with the reason."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_facecolor(TINT)
+    axes.set_box_aspect(1)
+    axes.spines[:].set_visible(False)
+    lines = [reason[i : i + 22] for i in range(0, min(len(reason), 110), 22)]
+    axes.text(0.5, 0.5, "\n".join(lines), ha="center", va="center", color=MUTED, transform=axes.transAxes)
+
+
+def describe_matrix(result: AuditResult, pair: Pair, places: list[tuple[str, int]]) -> str:
+    """Share of right answers on each diagonal, in words."""
+    parts = []
+    for place in places:
+        found = lookups.measures(result, pair, *place)
+        if found:
+            right = words.mean([m.accuracy for m in found])
+            parts.append(f"{words.attack_label(*place)}: {words.percent(right)} on the diagonal")
+    return f"{words.method_label(pair)}: {', '.join(parts)}"
+
+
+def example_figures(result: AuditResult, folder: Path) -> list[Figure]:
+    """Fig. 4-6: clean above perturbed, one column per class, edited pixels ringed."""
+    kinds = dict.fromkeys((example.attack, example.severity) for example in result.dataset.examples)
+    return [example_figure(result, attack, severity, folder) for attack, severity in kinds]
+
+
+def example_figure(result: AuditResult, attack: str, severity: int, folder: Path) -> Figure:
+    """All classes of one perturbation."""
+    wanted = (attack, severity)
+    shown = [e for e in result.dataset.examples if (e.attack, e.severity) == wanted]
+    used = lookups.perturbation(result, attack, severity)
+    names = result.dataset.class_names
+    columns = min(len(shown), EXAMPLE_COLUMNS)
+    bands = -(-len(shown) // columns)
+    panel = min(140 / columns, 38)
+    drawing = new_drawing(bands * (2 * panel + 16))
+    grid = drawing.subplots(2 * bands, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for index, example in enumerate(shown):
+        band, column = divmod(index, columns)
+        edits = [edit for edit in used.edits if edit.label == example.label] if used else []
+        draw_pair(grid[2 * band][column], grid[2 * band + 1][column], example, edits)
+        grid[2 * band][column].set_title(shorten(names[example.label], 22))
+    attack_name = words.attack_label(attack, severity)
+    placed = "; ".join(
+        f"{names[e.label]} {edit_text(e)}" for e in (used.edits if used else [])
+    )
+    return save(drawing, result, folder, Figure(
+        f"examples-{slug(attack)}-{severity}px.svg",
+        "examples" if attack == EVOSHIFT else "examples-control",
+        f"Training images before and after, {attack_name} per class",
+        "Above: as supplied; below: as trained on. Rings mark the changed pixels (drawn around them; they are "
+        "not part of the images). All training images of a class carry the same pixels; test images never do.",
+        f"{len(shown)} classes, each clean and perturbed. Changed pixels: {placed or 'not recorded'}.",
+    ))
+
+
+def edit_text(edit: Edit) -> str:
+    """'row 12, col 3 = 0.99'."""
+    values = ", ".join(words.number(value, 2) for value in edit.value)
+    return f"row {edit.row}, col {edit.col} = {values}"
+
+
+def draw_pair(above: Axes, below: Axes, example: ExampleImage, edits: list[Edit]) -> None:
+    """One class: clean above, perturbed with rings below."""
+    clean, perturbed = decode(example.clean_png), decode(example.perturbed_png)
+    for axes, image in ((above, clean), (below, perturbed)):
+        height, width = image.shape[:2]
+        factor = max(SIDE // max(height, width), 1)
+        large = np.kron(image, np.ones((factor, factor, 1), dtype=np.uint8))
+        axes.imshow(large, extent=(0, width, height, 0), interpolation="none")
+    height, width = perturbed.shape[:2]
+    radius = max(height, width) / 18
+    for edit in edits:
+        place = (edit.col + 0.5, edit.row + 0.5)
+        for colour, thick in (("white", 2.2), (ALERT, 1.2)):
+            ring = Circle(place, radius, fill=False, edgecolor=colour, linewidth=thick, clip_on=False)
+            below.add_patch(ring)
+
+
+def decode(png: str) -> npt.NDArray[np.uint8]:
+    """base64 PNG -> uint8 (H, W, 3)."""
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)

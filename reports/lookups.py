@@ -1,0 +1,167 @@
+"""What the report asks an `AuditResult` for. Selections, sums of counts and plain means, nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from audit.results import (
+    CLEAN,
+    EVOSHIFT,
+    AuditResult,
+    CellMeasures,
+    CellResult,
+    ConditionSummary,
+    PerturbationRecord,
+)
+from reports.words import NOT_RUN, dagger, percent_interval
+
+Pair = tuple[str, str, str]
+
+LARGE_GRID = 12  # pairs; above, figures with one panel per pair show a selection
+
+
+def pairs(result: AuditResult) -> list[Pair]:
+    """All (model, optimizer, normalization) of the audit, finished or failed, in the order of the cells."""
+    return list(dict.fromkeys(cell.pair for cell in result.cells))
+
+
+def models(result: AuditResult) -> list[str]:
+    """All models, in the order of the cells."""
+    return list(dict.fromkeys(cell.model for cell in result.cells))
+
+
+def severities(result: AuditResult, attack: str = EVOSHIFT) -> list[int]:
+    """Severities at which `attack` was trained on, finished or failed."""
+    return sorted({cell.severity for cell in result.cells if cell.attack == attack})
+
+
+def condition(result: AuditResult, pair: Pair, attack: str, severity: int) -> ConditionSummary | None:
+    """The summary of one condition; None where no training of it finished."""
+    wanted = (pair, attack, severity)
+    return next((c for c in result.conditions if (c.pair, c.attack, c.severity) == wanted), None)
+
+
+def cells(result: AuditResult, pair: Pair, attack: str, severity: int) -> list[CellResult]:
+    """All cells of one condition."""
+    wanted = (pair, attack, severity)
+    return [c for c in result.cells if (c.pair, c.attack, c.severity) == wanted]
+
+
+def measures(result: AuditResult, pair: Pair, attack: str, severity: int) -> list[CellMeasures]:
+    """Measures of the finished cells of one condition."""
+    found = [c.measures for c in cells(result, pair, attack, severity) if c.status == "done"]
+    return [m for m in found if m is not None]
+
+
+def failed_cells(result: AuditResult) -> list[CellResult]:
+    """Cells that failed."""
+    return [cell for cell in result.cells if cell.status == "failed"]
+
+
+def failure(found: Sequence[CellResult]) -> str:
+    """'failed: reason' of the first failed cell; 'not run' where there is none."""
+    reasons = [cell.failure or "no reason recorded" for cell in found if cell.status == "failed"]
+    return f"failed: {reasons[0]}" if reasons else NOT_RUN
+
+
+def accuracy_text(result: AuditResult, pair: Pair, attack: str, severity: int) -> str:
+    """Accuracy with interval and the mark of under-fitting; else why there is none."""
+    found = condition(result, pair, attack, severity)
+    if found is None:
+        return failure(cells(result, pair, attack, severity))
+    return percent_interval(found.accuracy) + dagger(found)
+
+
+def baseline_pair(result: AuditResult) -> Pair | None:
+    """The pair that scores are divided by; None where the result does not say."""
+    for row in result.scores:
+        if row.is_baseline:
+            return (row.model, row.optimizer, row.normalization)
+    named = (setting(result, "baseline.model"), setting(result, "baseline.optimizer"), "none")
+    return next((pair for pair in pairs(result) if pair == named), None)
+
+
+def reference_optimizer(result: AuditResult) -> str:
+    """The optimizer of Fig. 4-2a and Table 4.1: Adam where it was run, else the baseline's, else the first."""
+    names = list(dict.fromkeys(cell.optimizer for cell in result.cells))
+    baseline = baseline_pair(result)
+    if "adam" in names:
+        return "adam"
+    if baseline is not None:
+        return baseline[1]
+    return names[0] if names else ""
+
+
+def reference_pairs(result: AuditResult) -> list[Pair]:
+    """The pairs of Fig. 4-2a: every model with the reference optimizer."""
+    return [pair for pair in pairs(result) if pair[1] == reference_optimizer(result)]
+
+
+def shown_severity(result: AuditResult) -> int | None:
+    """The severity of the one-page summary: that of the worst finding, else the largest."""
+    if result.finding.worst is not None:
+        return result.finding.worst.severity
+    return max(severities(result), default=None)
+
+
+def attacked_mean(result: AuditResult, pair: Pair) -> float | None:
+    """Mean accuracy over the severities of the search; None where none finished."""
+    found = [c.accuracy.estimate for c in result.conditions if c.pair == pair and c.attack == EVOSHIFT]
+    return sum(found) / len(found) if found else None
+
+
+def selected_pairs(result: AuditResult) -> list[Pair]:
+    """All pairs; of a large grid the worst and the best under attack and the baseline."""
+    everything = pairs(result)
+    if len(everything) <= LARGE_GRID:
+        return everything
+    scored = [(mean, pair) for pair in everything if (mean := attacked_mean(result, pair)) is not None]
+    wanted = {baseline_pair(result)}
+    if scored:
+        wanted |= {min(scored)[1], max(scored)[1]}
+    return [pair for pair in everything if pair in wanted] or everything[:3]
+
+
+def trained_on(result: AuditResult) -> list[tuple[str, int]]:
+    """Clean, then the search by severity: the columns of most figures."""
+    clean = [(CLEAN, 0)] if any(cell.attack == CLEAN for cell in result.cells) else []
+    return clean + [(EVOSHIFT, severity) for severity in severities(result)]
+
+
+def controls(result: AuditResult) -> list[tuple[str, int]]:
+    """(attack, severity) of the controls that were trained on."""
+    found = {
+        (cell.attack, cell.severity) for cell in result.cells if cell.attack not in (CLEAN, EVOSHIFT)
+    }
+    return sorted(found, key=lambda key: (key[1], key[0]))
+
+
+def perturbation(result: AuditResult, attack: str, severity: int) -> PerturbationRecord | None:
+    """The first perturbation of that kind."""
+    wanted = (attack, severity)
+    return next((p for p in result.perturbations if (p.attack, p.severity) == wanted), None)
+
+
+def confusion_sum(found: Sequence[CellMeasures]) -> list[list[int]]:
+    """Counts [true][predicted], summed over trainings."""
+    tables = [m.confusion for m in found]
+    size = range(len(tables[0]))
+    return [[sum(table[row][col] for table in tables) for col in size] for row in size]
+
+
+def setting(result: AuditResult, path: str) -> object | None:
+    """One value of the configuration by its dotted name; None where it is not recorded."""
+    value: object = result.config
+    for key in path.split("."):
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def setting_text(result: AuditResult, path: str) -> str:
+    """The same as text."""
+    value = setting(result, path)
+    if value is None:
+        return "not recorded"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

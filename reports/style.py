@@ -1,0 +1,143 @@
+"""Colours, type and page measures that figures and pages share.
+
+All fonts are DejaVu Sans from matplotlib's own data folder, embedded: reportlab's default (Helvetica, not
+embedded) must appear nowhere. Colours are Okabe and Ito's, which stay apart for colour-blind readers; in
+grey print marks, dashes and labels carry the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+from matplotlib.ft2font import FT2Font
+from reportlab.graphics import shapes
+from reportlab.lib.fonts import addMapping
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFError, TTFont
+from svglib import fonts as svg_fonts
+
+from audit.results import AuditResult
+
+FAMILY = "DejaVu Sans"
+REGULAR, BOLD, OBLIQUE = FAMILY, f"{FAMILY}-Bold", f"{FAMILY}-Oblique"
+FALLBACK = "Fallback"  # for signs that DejaVu lacks
+
+INK = "#1b1f24"
+MUTED = "#5a6470"
+RULE = "#c9d0d8"
+TINT = "#f1f4f7"
+ACCENT = "#1f4e79"
+ALERT = "#a33b00"
+BASELINE = "#5a6470"
+CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+VERDICTS = {
+    "vulnerable": "#a33b00",
+    "within tolerance": "#00664b",
+    "inconclusive": "#5a6470",
+    "incomplete": "#5a6470",
+}
+
+TEXT_WIDTH = 166.0  # mm
+INCH = 25.4  # mm
+FALLBACK_FONTS = ("DroidSansFallback*.ttf", "ipag.ttf", "ipagp.ttf", "NotoSansCJK*.ttf", "wqy*.ttf", "uming*")
+FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")
+
+
+def font_file(name: str) -> Path:
+    """A font that matplotlib ships."""
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
+
+
+@cache
+def glyphs() -> frozenset[int]:
+    """Code points of DejaVu Sans."""
+    return frozenset(FT2Font(str(font_file("DejaVuSans"))).get_charmap())
+
+
+def missing(texts: Iterable[str]) -> set[str]:
+    """Signs that DejaVu Sans lacks."""
+    return {sign for text in texts for sign in text if ord(sign) not in glyphs() and not sign.isspace()}
+
+
+@cache
+def fallback_file(signs: frozenset[str]) -> Path | None:
+    """A font of this machine that has all the signs; None where there is none."""
+    for pattern in FALLBACK_FONTS:
+        for folder in FONT_FOLDERS:
+            for file in sorted(Path(folder).rglob(pattern)):
+                if signs <= {chr(code) for code in FT2Font(str(file)).get_charmap()} and usable(file):
+                    return file
+    return None
+
+
+def usable(file: Path) -> bool:
+    """Whether reportlab can embed it (it refuses PostScript outlines)."""
+    try:
+        TTFont(FALLBACK, str(file))
+    except (TTFError, OSError):
+        return False
+    return True
+
+
+@cache
+def register_fonts() -> None:
+    """Make the fonts known to reportlab and to svglib, and take Helvetica out of reportlab's drawings."""
+    variants = ((REGULAR, "DejaVuSans", 0, 0), (BOLD, "DejaVuSans-Bold", 1, 0), (OBLIQUE, "DejaVuSans-Oblique", 0, 1))
+    for name, file, bold, italic in variants:
+        pdfmetrics.registerFont(TTFont(name, str(font_file(file))))
+        addMapping(FAMILY, bold, italic, name)
+    svg_fonts.register_font(FAMILY, str(font_file("DejaVuSans")), rlgFontName=REGULAR)
+    shapes.STATE_DEFAULTS["fontName"] = REGULAR  # each drawing begins by naming its default font
+
+
+def register_fallback(texts: Iterable[str]) -> set[str]:
+    """Register a font for the signs that DejaVu lacks; returns those that are to be set in it."""
+    signs = missing(texts)
+    file = fallback_file(frozenset(signs)) if signs else None
+    if file is None:
+        return set()
+    pdfmetrics.registerFont(TTFont(FALLBACK, str(file)))
+    return signs
+
+
+def figure_settings(result: AuditResult) -> dict[str, object]:
+    """matplotlib settings of all figures: text stays text, equal input gives equal bytes."""
+    settings: dict[str, object] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "audit",
+        "text.parse_math": False,  # a class may be called "$"
+        "font.family": [FAMILY],
+        "font.size": 7.5,
+        "axes.titlesize": 7.5,
+        "axes.labelsize": 7.5,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "legend.fontsize": 7,
+        "legend.frameon": False,
+        "axes.edgecolor": MUTED,
+        "axes.linewidth": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.unicode_minus": True,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "text.color": INK,
+        "lines.linewidth": 1.2,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 2.5,
+        "ytick.major.size": 2.5,
+    }
+    signs = missing(result.dataset.class_names)
+    file = fallback_file(frozenset(signs)) if signs else None
+    if file is not None:  # svglib knows one font per text: let matplotlib draw the outlines instead
+        from matplotlib import font_manager
+
+        font_manager.fontManager.addfont(str(file))
+        name = font_manager.FontProperties(fname=str(file)).get_name()
+        settings |= {"svg.fonttype": "path", "font.family": [FAMILY, name]}
+    return settings

@@ -1,0 +1,163 @@
+"""Numbers and names as the report writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from audit.results import CLEAN, EVOSHIFT, AuditResult, ConditionSummary, Interval
+
+UNDER_FITTED = "†"
+NOT_RUN = "not run"
+
+ATTACKS = {
+    CLEAN: "clean",
+    EVOSHIFT: "EvoShift",
+    "random": "random pixels",
+    "shortcut": "shortcut",
+}
+NORMALIZATIONS = {"none": "no normalization", "csn": "CSN"}
+
+
+def number(value: float, digits: int = 1) -> str:
+    """A number with a true minus sign and no negative zero."""
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else f"{0:.{digits}f}"
+
+
+def percent(value: float) -> str:
+    """0.931 -> '93.1 %'."""
+    return f"{number(100 * value)} %"
+
+
+def percent_interval(interval: Interval) -> str:
+    """'93.1 % (90.2–95.4)'."""
+    return f"{percent(interval.estimate)} ({number(100 * interval.low)}–{number(100 * interval.high)})"
+
+
+def points_interval(interval: Interval) -> str:
+    """'46.2 points (40.1 to 52.0)': percentage points, possibly below 0."""
+    low, high = number(100 * interval.low), number(100 * interval.high)
+    return f"{number(100 * interval.estimate)} points ({low} to {high})"
+
+
+def ratio_interval(interval: Interval) -> str:
+    """'0.98 (0.90–1.07)'."""
+    return f"{number(interval.estimate, 2)} ({number(interval.low, 2)}–{number(interval.high, 2)})"
+
+
+def error_of(accuracy: Interval) -> Interval:
+    """The test error that belongs to an accuracy: 1 - accuracy, ends exchanged."""
+    changed = {"estimate": 1 - accuracy.estimate, "low": 1 - accuracy.high, "high": 1 - accuracy.low}
+    return accuracy.model_copy(update=changed)
+
+
+def decimal(value: float | None, digits: int = 2, missing: str = "undefined") -> str:
+    """A fraction as a decimal; `missing` where it is not defined."""
+    return missing if value is None else number(value, digits)
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """'1 seed', '2 seeds'."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"
+
+
+def mean(values: Sequence[float]) -> float:
+    """Plain mean of at least one value."""
+    return sum(values) / len(values)
+
+
+def mean_range(values: Sequence[float]) -> str:
+    """'93.1 %' of one training; '93.1 % [92.0; 94.2]', mean and range, of several."""
+    if len(values) == 1:
+        return percent(values[0])
+    return f"{percent(mean(values))} [{number(100 * min(values))}; {number(100 * max(values))}]"
+
+
+def spread(values: Iterable[int]) -> str:
+    """'2', or '1 to 2' where they differ."""
+    low_high = sorted(set(values))
+    return str(low_high[0]) if len(low_high) == 1 else f"{low_high[0]} to {low_high[-1]}"
+
+
+def sample_statement(intervals: Sequence[Interval]) -> str:
+    """What the intervals of a table or figure were computed from, and what they leave out."""
+    if not intervals:
+        return "No interval: no finished training."
+    images = spread(i.n_images for i in intervals)
+    groups = spread(i.n_groups for i in intervals)
+    seeds = sorted({i.n_seeds for i in intervals})
+    independent = (
+        "each counted as independent"
+        if all(i.n_groups == i.n_images for i in intervals)
+        else f"{groups} independent groups (patients or lesions)"
+    )
+    trainings = f"{spread(seeds)} training{'' if seeds == [1] else 's'} (seeds) per condition"
+    text = (
+        f"In brackets: {levels(intervals)} intervals; n = {images} test images, {independent}, {trainings}."
+    )
+    if seeds == [1]:
+        text += " With one seed, the interval does not contain the spread between trainings."
+    elif seeds[0] == 1:
+        text += " Where only one seed finished, the interval does not contain the spread between trainings."
+    return text
+
+
+def levels(intervals: Sequence[Interval]) -> str:
+    """'95 %'."""
+    return " / ".join(f"{100 * level:g} %" for level in sorted({i.level for i in intervals}))
+
+
+def pixels(severity: int) -> str:
+    """'1 pixel', '2 pixels'."""
+    return count(severity, "pixel")
+
+
+def attack_label(attack: str, severity: int) -> str:
+    """'EvoShift, 2 pixels'; 'clean'."""
+    name = ATTACKS.get(attack, attack)
+    return name if attack == CLEAN else f"{name}, {pixels(severity)}"
+
+
+def normalization_label(name: str) -> str:
+    """'no normalization', 'CSN', or the name itself."""
+    return NORMALIZATIONS.get(name, name)
+
+
+def pair_label(pair: tuple[str, str, str]) -> str:
+    """'resnet50 · adam · CSN'."""
+    model, optimizer, normalization = pair
+    return f"{model} · {optimizer} · {normalization_label(normalization)}"
+
+
+def method_label(pair: tuple[str, str, str]) -> str:
+    """'adam · CSN': the pair without its model."""
+    return f"{pair[1]} · {normalization_label(pair[2])}"
+
+
+def dagger(condition: ConditionSummary) -> str:
+    """The mark of under-fitted trainings."""
+    return f" {UNDER_FITTED}" if condition.under_fitted_seeds else ""
+
+
+def banner(result: AuditResult) -> str:
+    """What limits every number of the report: stands in the header of each page."""
+    parts = ["synthetic data"] if result.dataset.synthetic else []
+    if result.profile == "quick":
+        parts.append("quick profile")
+    if result.state == "incomplete":
+        parts.append("incomplete audit")
+    return ", ".join(parts)
+
+
+def caption_limits(result: AuditResult) -> str:
+    """The same, as the last sentence of a caption."""
+    text = banner(result)
+    return f" {text[0].upper()}{text[1:]}." if text else ""
+
+
+def duration(seconds: float) -> str:
+    """'2 h 05 min', '12 min', '40 s'."""
+    minutes = round(seconds / 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
