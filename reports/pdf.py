@@ -66,13 +66,13 @@ class ReportDocument(BaseDocTemplate):  # type: ignore[misc]
             keywords=["robustness", "medical imaging", "audit", *([limits] if limits else [])],
         )
         self.result, self.limits = result, limits
-        self.total, self.previous_total = 0, -1
+        self.total = self.page = 0
         frame = Frame(SIDE * mm, BOTTOM * mm, TEXT_WIDTH * mm, A4[1] - (TOP + BOTTOM) * mm, 0, 0, 0, 0)
         self.addPageTemplates([PageTemplate("page", [frame], onPage=self.draw_margins)])
 
     def handle_documentBegin(self) -> None:
         """The date of the file is the date of the run."""
-        self.previous_total, self.total = self.total, self.page
+        self.total = self.page  # of the pass before
         self.canv._doc._timeStamp = run_time(self.result.created)
         super().handle_documentBegin()
 

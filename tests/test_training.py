@@ -85,11 +85,10 @@ def test_first_steps_follow_the_published_update(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_models_give_logits_and_gradients(name: str, channels: int) -> None:
-    stem = "half" if channels == 3 else "published"
+@pytest.mark.parametrize(("channels", "size", "stem"), [(1, 28, "published"), (3, 32, "half"), (3, 16, "full")])
+def test_models_give_logits_and_gradients(name: str, channels: int, size: int, stem: str) -> None:
     model = build_model(name, 4, channels, stem)
-    logits = model(torch.rand(2, channels, 32, 32))
+    logits = model(torch.rand(2, channels, size, size))
     assert logits.shape == (2, 4)
     logits.sum().backward()
     assert all(p.grad is not None for p in model.parameters())

@@ -42,6 +42,9 @@ def _densenet(architecture: str, n_classes: int, channels: int, stem: str) -> nn
         features.pool0 = nn.Identity()
     else:
         features.conv0 = nn.Conv2d(channels, width, 7, 2, padding=3, bias=False)
+    for layer in features.modules():
+        if isinstance(layer, nn.AvgPool2d):
+            layer.ceil_mode = True  # images below 32 pixels would shrink to nothing
     return network
 
 
@@ -55,7 +58,7 @@ def _small_cnn(architecture: str, n_classes: int, channels: int, stem: str) -> n
             nn.Conv2d(width_in, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.MaxPool2d(2),
+            nn.MaxPool2d(2, ceil_mode=True),
         ]
         width_in = width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width_in, n_classes))
