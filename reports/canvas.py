@@ -24,12 +24,7 @@ def new_drawing(height: float, width: float = TEXT_WIDTH) -> Drawing:
 
 def save(drawing: Drawing, result: AuditResult, folder: Path, figure: Figure) -> Figure:
     """Write the SVG and complete the caption with what limits all numbers (synthetic data, quick profile)."""
-    metadata = {
-        "Date": None,
-        "Creator": "audit",
-        "Title": figure.title,
-        "Description": figure.alternative,
-    }
+    metadata = {"Date": None, "Creator": "audit", "Title": figure.title, "Description": figure.alternative}
     drawing.savefig(folder / figure.file, format="svg", metadata=metadata)
     caption = figure.caption + caption_limits(result)
     return Figure(figure.file, figure.kind, figure.title, caption, figure.alternative)

@@ -63,16 +63,21 @@ def confusion_figure(result: AuditResult, rows: list[Pair], title: str, folder: 
                 draw_nothing(axes, lookups.failure(lookups.cells(result, pair, *place)))
             axes.set_title(f"{words.method_label(pair)}\n{words.attack_label(*place)}", loc="left")
     n_images = len(result.dataset.test_labels)
-    return save(drawing, result, folder, Figure(
-        file,
-        "confusion",
-        f"Confusion matrices, {title}",
-        "Rows: true class; columns: predicted class; large: percent of the row; small: images, mean over "
-        f"{words.spread(seeds)} seeds. Right answers lie on the diagonal; a dark column off it is a class that "
-        f"the model now names for other diseases too. n = {n_images} test images. {selection_note(result)}"
-        "No intervals: see the table of all conditions.",
-        "; ".join(describe_matrix(result, pair, places) for pair in rows),
-    ))
+    return save(
+        drawing,
+        result,
+        folder,
+        Figure(
+            file,
+            "confusion",
+            f"Confusion matrices, {title}",
+            "Rows: true class; columns: predicted class; large: percent of the row; small: images, mean "
+            f"over {words.spread(seeds)} seeds. Right answers lie on the diagonal; a dark column off it is "
+            f"a class that the model now names for other diseases too. n = {n_images} test images. "
+            f"{selection_note(result)}No intervals: see the table of all conditions.",
+            "; ".join(describe_matrix(result, pair, places) for pair in rows),
+        ),
+    )
 
 
 def selection_note(result: AuditResult) -> str:
@@ -92,14 +97,20 @@ def draw_matrix(axes: Axes, found: list[CellMeasures], names: list[str]) -> None
     for row in range(size):
         for col in range(size):
             value = share[row, col]
-            axes.add_patch(Rectangle((col, row), 1, 1, facecolor=SHADES(value), edgecolor=RULE, linewidth=0.4))
+            axes.add_patch(
+                Rectangle((col, row), 1, 1, facecolor=SHADES(value), edgecolor=RULE, linewidth=0.4)
+            )
             ink = "white" if value > 0.6 else INK
             scale = min(1.0, 4.5 / size)
             text = f"{100 * value:.0f}"
             if size <= COUNTS_UP_TO:
-                axes.text(col + 0.5, row + 0.40, text, ha="center", va="center", color=ink, fontsize=7 * scale)
+                axes.text(
+                    col + 0.5, row + 0.40, text, ha="center", va="center", color=ink, fontsize=7 * scale
+                )
                 below = f"{counts[row, col]:.1f}".removesuffix(".0")
-                axes.text(col + 0.5, row + 0.78, below, ha="center", va="center", color=ink, fontsize=4.8 * scale)
+                axes.text(
+                    col + 0.5, row + 0.78, below, ha="center", va="center", color=ink, fontsize=4.8 * scale
+                )
             elif size <= 2 * COUNTS_UP_TO:
                 axes.text(col + 0.5, row + 0.5, text, ha="center", va="center", color=ink, fontsize=7 * scale)
     axes.set_xlim(0, size)
@@ -160,17 +171,21 @@ def example_figure(result: AuditResult, attack: str, severity: int, folder: Path
         draw_pair(grid[2 * band][column], grid[2 * band + 1][column], example, edits)
         grid[2 * band][column].set_title(shorten(names[example.label], 22))
     attack_name = words.attack_label(attack, severity)
-    placed = "; ".join(
-        f"{names[e.label]} {edit_text(e)}" for e in (used.edits if used else [])
+    placed = "; ".join(f"{names[e.label]} {edit_text(e)}" for e in (used.edits if used else []))
+    return save(
+        drawing,
+        result,
+        folder,
+        Figure(
+            f"examples-{slug(attack)}-{severity}px.svg",
+            "examples" if attack == EVOSHIFT else "examples-control",
+            f"Training images before and after, {attack_name} per class",
+            "Above: as supplied; below: as trained on. Rings mark the changed pixels (drawn around them; "
+            "they are not part of the images). All training images of a class carry the same pixels; test "
+            "images never do.",
+            f"{len(shown)} classes, each clean and perturbed. Changed pixels: {placed or 'not recorded'}.",
+        ),
     )
-    return save(drawing, result, folder, Figure(
-        f"examples-{slug(attack)}-{severity}px.svg",
-        "examples" if attack == EVOSHIFT else "examples-control",
-        f"Training images before and after, {attack_name} per class",
-        "Above: as supplied; below: as trained on. Rings mark the changed pixels (drawn around them; they are "
-        "not part of the images). All training images of a class carry the same pixels; test images never do.",
-        f"{len(shown)} classes, each clean and perturbed. Changed pixels: {placed or 'not recorded'}.",
-    ))
 
 
 def edit_text(edit: Edit) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 
-from audit.results import CLEAN, EVOSHIFT, AuditResult, CellMeasures, ScoreRow, SearchRecord
+from audit.results import CLEAN, EVOSHIFT, AuditResult, CellMeasures, Interval, ScoreRow, SearchRecord
 from reports import lookups, words
 from reports.canvas import new_drawing, percent_axis, save, shorten, slug
 from reports.document import Figure
@@ -72,7 +72,7 @@ def test_error_figure(result: AuditResult, folder: Path) -> list[Figure]:
     return [save(drawing, result, folder, figure)]
 
 
-Points = list[tuple[int, words.Interval, bool]]  # (place on the axis, error, under-fitted)
+Points = list[tuple[int, Interval, bool]]  # (place on the axis, error, under-fitted)
 
 
 def error_series(result: AuditResult, pair: Pair) -> Points:
@@ -118,7 +118,11 @@ def score_figure(result: AuditResult, folder: Path) -> list[Figure]:
     axes.set_xlim(0, right * 1.24)
     axes.set_xlabel("robustness score (ratio of mean attacked accuracies; dashed line: baseline = 1)")
     axes.tick_params(axis="y", length=0)
-    note = f" Of {len(result.scores)} pairs the best and the worst {SCORE_ROWS // 2} are drawn." if left_out else ""
+    note = (
+        f" Of {len(result.scores)} pairs the best and the worst {SCORE_ROWS // 2} are drawn."
+        if left_out
+        else ""
+    )
     figure = Figure(
         "robustness-scores.svg",
         "scores",
@@ -188,9 +192,11 @@ def epoch_figure(result: AuditResult, model: str, folder: Path) -> list[Figure]:
     handles = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
     drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
     seeds = words.spread(len(lookups.measures(result, p, *c)) for p in chosen for c in places)
-    partial = " Of this large grid only the worst, the best and the baseline pair are drawn." if (
-        len(lookups.pairs(result)) > lookups.LARGE_GRID
-    ) else ""
+    partial = (
+        " Of this large grid only the worst, the best and the baseline pair are drawn."
+        if (len(lookups.pairs(result)) > lookups.LARGE_GRID)
+        else ""
+    )
     figure = Figure(
         f"accuracy-by-epoch-{slug(model)}.svg",
         "epochs",
@@ -205,7 +211,9 @@ def epoch_figure(result: AuditResult, model: str, folder: Path) -> list[Figure]:
 
 def trained_title(attack: str, severity: int) -> str:
     """Title of a panel."""
-    return "trained on clean images" if attack == CLEAN else f"trained on {words.attack_label(attack, severity)}"
+    return (
+        "trained on clean images" if attack == CLEAN else f"trained on {words.attack_label(attack, severity)}"
+    )
 
 
 def draw_epochs(axes: Axes, index: int, pair: Pair, found: list[CellMeasures]) -> float:
@@ -227,9 +235,7 @@ def draw_epochs(axes: Axes, index: int, pair: Pair, found: list[CellMeasures]) -
 def search_figures(result: AuditResult, folder: Path) -> list[Figure]:
     """Fig. 4-2b: one figure per severity for which a search was recorded."""
     searched = [p for p in result.perturbations if p.attack == EVOSHIFT and p.search and p.search.curve]
-    return [
-        search_figure(result, p.search, p.severity, folder) for p in searched if p.search is not None
-    ]
+    return [search_figure(result, p.search, p.severity, folder) for p in searched if p.search is not None]
 
 
 def search_figure(result: AuditResult, search: SearchRecord, severity: int, folder: Path) -> Figure:
@@ -260,11 +266,12 @@ def search_figure(result: AuditResult, search: SearchRecord, severity: int, fold
         f"search-curve-{severity}px.svg",
         "search",
         f"Search of EvoShift, {words.pixels(severity)} per class",
-        "Higher fitness: training on the candidate leaves a larger gap between unchanged and perturbed images. "
-        f"The median went from {words.number(first.median, 2)} to {words.number(last.median, 2)}; the band "
-        "is the middle half of each generation. The best single reading is partly luck: the choice rests on "
-        f"the finalists at the right (diamond: mean; dots: single readings). {unfit} of {last.trainings} "
-        "candidates never fitted. Fitness of surrogates on training images, not accuracy of the audited models.",
+        "Higher fitness: training on the candidate leaves a larger gap between unchanged and perturbed "
+        f"images. The median went from {words.number(first.median, 2)} to {words.number(last.median, 2)}; "
+        "the band is the middle half of each generation. The best single reading is partly luck: the "
+        f"choice rests on the finalists at the right (diamond: mean; dots: single readings). {unfit} of "
+        f"{last.trainings} candidates never fitted. Fitness of surrogates on training images, not accuracy "
+        "of the audited models.",
         f"Median fitness by generation: {', '.join(words.number(g.median, 2) for g in search.curve)}. "
         + "; ".join(f"{f.name}: {words.number(f.fitness, 2)}" for f in search.finalists),
     )

@@ -130,9 +130,7 @@ def trained_on(result: AuditResult) -> list[tuple[str, int]]:
 
 def controls(result: AuditResult) -> list[tuple[str, int]]:
     """(attack, severity) of the controls that were trained on."""
-    found = {
-        (cell.attack, cell.severity) for cell in result.cells if cell.attack not in (CLEAN, EVOSHIFT)
-    }
+    found = {(cell.attack, cell.severity) for cell in result.cells if cell.attack not in (CLEAN, EVOSHIFT)}
     return sorted(found, key=lambda key: (key[1], key[0]))
 
 

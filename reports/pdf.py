@@ -13,7 +13,15 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
 from reportlab.lib.utils import TimeStamp
-from reportlab.platypus import BaseDocTemplate, Flowable, Frame, NextPageTemplate, PageBreak, PageTemplate
+from reportlab.platypus import (
+    BaseDocTemplate,
+    Flowable,
+    Frame,
+    NextPageTemplate,
+    PageBreak,
+    PageTemplate,
+    TableStyle,
+)
 from reportlab.platypus.tableofcontents import TableOfContents
 
 from audit.errors import RunDirectoryError
@@ -22,7 +30,16 @@ from reports import words
 from reports.document import Block, Cover, Facts, Figure, Section, Shown, Table
 from reports.pdf_blocks import Typesetter
 from reports.sections import TITLE, build_sections, cover
-from reports.style import ACCENT, MUTED, REGULAR, RULE, TEXT_WIDTH, VERDICTS, register_fallback, register_fonts
+from reports.style import (
+    ACCENT,
+    MUTED,
+    REGULAR,
+    RULE,
+    TEXT_WIDTH,
+    VERDICTS,
+    register_fallback,
+    register_fonts,
+)
 
 SIDE = (210 - TEXT_WIDTH) / 2  # mm
 TOP, BOTTOM = 26.0, 22.0  # mm
@@ -43,7 +60,9 @@ def write_pdf(result: AuditResult, path: Path, figures: list[Figure], figure_fol
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except OSError as error:
-        raise RunDirectoryError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+        raise RunDirectoryError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -135,7 +154,8 @@ def story(front: Cover, sections: list[Section], setter: Typesetter) -> list[Flo
 
 def contents(setter: Typesetter) -> list[Flowable]:
     """The table of contents, with page numbers that link."""
-    table = TableOfContents(dotsMinLevel=0, levelStyles=[setter.styles["contents"]], rightColumnWidth=0)
+    grid = TableStyle([("FONT", (0, 0), (-1, -1), REGULAR), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
+    table = TableOfContents(dotsMinLevel=0, levelStyles=[setter.styles["contents"]], tableStyle=grid)
     return [setter.paragraph("Contents", "small_heading"), table]
 
 

@@ -21,7 +21,9 @@ from reports.document import Bullets, Column, Cover, Facts, Heading, Section, Sh
 from reports.style import ACCENT, ALERT, BOLD, FALLBACK, INK, MUTED, REGULAR, RULE, TEXT_WIDTH, TINT
 
 ALIGN = {"left": TA_LEFT, "right": TA_RIGHT, "center": TA_CENTER}
-UNBROKEN = re.compile(r"−?\d[\d.,–]* (?:%|points|px)(?: \([^()]{1,24}\))?|[−\d.]+ \([−\d.]+(?:–| to )[−\d.]+\)")
+UNBROKEN = re.compile(
+    r"−?\d[\d.,–]* (?:%|points|px)(?: \([^()]{1,24}\))?|[−\d.]+ \([−\d.]+(?:–| to )[−\d.]+\)"
+)
 SUBSCRIPTS = re.compile(r"([Nα])_([pSN])\b")
 WIDTH = TEXT_WIDTH * mm
 MAX_FIGURE = 205 * mm
@@ -29,8 +31,13 @@ MAX_FIGURE = 205 * mm
 
 def make_styles() -> dict[str, ParagraphStyle]:
     """The type scale: 24 / 15 / 10.5 / 9.5 / 8 / 7.5 points."""
+
     def style(name: str, size: float, leading: float, **more: Any) -> ParagraphStyle:
-        settings: dict[str, Any] = {"fontName": REGULAR, "textColor": HexColor(INK), "bulletFontName": REGULAR}
+        settings: dict[str, Any] = {
+            "fontName": REGULAR,
+            "textColor": HexColor(INK),
+            "bulletFontName": REGULAR,
+        }
         return ParagraphStyle(name, fontSize=size, leading=leading, **{**settings, **more})
 
     bold = {"fontName": BOLD}
@@ -38,7 +45,16 @@ def make_styles() -> dict[str, ParagraphStyle]:
         style("title", 24, 30, textColor=HexColor(ACCENT), spaceAfter=4, **bold),
         style("subtitle", 11, 16, textColor=HexColor(MUTED), spaceAfter=20),
         style("badge", 14, 18, textColor=white, **bold),
-        style("heading", 15, 20, textColor=HexColor(ACCENT), spaceBefore=18, spaceAfter=8, keepWithNext=1, **bold),
+        style(
+            "heading",
+            15,
+            20,
+            textColor=HexColor(ACCENT),
+            spaceBefore=18,
+            spaceAfter=8,
+            keepWithNext=1,
+            **bold,
+        ),
         style("small_heading", 10.5, 14, spaceBefore=10, spaceAfter=4, keepWithNext=1, **bold),
         style("body", 9.5, 13.8, spaceAfter=6),
         style("lead", 11.5, 17, spaceAfter=9),
@@ -79,26 +95,42 @@ class Typesetter:
     def cover(self, front: Cover, colour: str) -> list[Flowable]:
         """Title, verdict, facts and notice."""
         badge = GridTable([[self.paragraph(front.verdict.capitalize(), "badge")]], colWidths=[WIDTH])
-        badge.setStyle([
-            ("FONT", (0, 0), (-1, -1), REGULAR), ("BACKGROUND", (0, 0), (-1, -1), HexColor(colour)),
-            ("LEFTPADDING", (0, 0), (-1, -1), 12), ("TOPPADDING", (0, 0), (-1, -1), 8),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 10),
-        ])
+        badge.setStyle(
+            [
+                ("FONT", (0, 0), (-1, -1), REGULAR),
+                ("BACKGROUND", (0, 0), (-1, -1), HexColor(colour)),
+                ("LEFTPADDING", (0, 0), (-1, -1), 12),
+                ("TOPPADDING", (0, 0), (-1, -1), 8),
+                ("BOTTOMPADDING", (0, 0), (-1, -1), 10),
+            ]
+        )
         limits = [self.boxed(front.banner)] if front.banner else []
         return [
-            Spacer(1, 6 * mm), self.paragraph(front.title, "title"), self.paragraph(front.subtitle, "subtitle"),
-            badge, Spacer(1, 3 * mm), self.paragraph(front.verdict_text, "body"), *limits, Spacer(1, 4 * mm),
-            *self.set(front.facts), Spacer(1, 4 * mm), self.paragraph(front.notice, "note"),
+            Spacer(1, 6 * mm),
+            self.paragraph(front.title, "title"),
+            self.paragraph(front.subtitle, "subtitle"),
+            badge,
+            Spacer(1, 3 * mm),
+            self.paragraph(front.verdict_text, "body"),
+            *limits,
+            Spacer(1, 4 * mm),
+            *self.set(front.facts),
+            Spacer(1, 4 * mm),
+            self.paragraph(front.notice, "note"),
         ]
 
     def boxed(self, text: str) -> Flowable:
         """A warning that cannot be overlooked."""
         box = GridTable([[self.paragraph(text, "body")]], colWidths=[WIDTH])
-        box.setStyle([
-            ("FONT", (0, 0), (-1, -1), REGULAR), ("BACKGROUND", (0, 0), (-1, -1), HexColor(TINT)),
-            ("LINEBEFORE", (0, 0), (0, -1), 3, HexColor(ALERT)), ("LEFTPADDING", (0, 0), (-1, -1), 10),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
-        ])
+        box.setStyle(
+            [
+                ("FONT", (0, 0), (-1, -1), REGULAR),
+                ("BACKGROUND", (0, 0), (-1, -1), HexColor(TINT)),
+                ("LINEBEFORE", (0, 0), (0, -1), 3, HexColor(ALERT)),
+                ("LEFTPADDING", (0, 0), (-1, -1), 10),
+                ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+            ]
+        )
         return box
 
     def section(self, number: int, section: Section) -> list[Flowable]:
@@ -134,10 +166,13 @@ class Typesetter:
     def _(self, block: Facts) -> list[Flowable]:
         rows = [[self.paragraph(label, "head"), self.paragraph(value, "cell")] for label, value in block.rows]
         grid = GridTable(rows, colWidths=[0.24 * WIDTH, 0.76 * WIDTH])
-        grid.setStyle([
-            *BASE_STYLE, ("LEFTPADDING", (0, 0), (0, -1), 0),
-            ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(RULE)),
-        ])
+        grid.setStyle(
+            [
+                *BASE_STYLE,
+                ("LEFTPADDING", (0, 0), (0, -1), 0),
+                ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(RULE)),
+            ]
+        )
         return [grid, Spacer(1, 8)]
 
     @set.register
@@ -152,21 +187,30 @@ class Typesetter:
         total = sum(column.share for column in block.columns)
         head = [self.cell(column.title, column, "head") for column in block.columns]
         body = [
-            [self.cell(text, column, "head" if block.marks.get(i) == "strong" else "cell")
-             for text, column in zip(row, block.columns, strict=True)]
+            [
+                self.cell(text, column, "head" if block.marks.get(i) == "strong" else "cell")
+                for text, column in zip(row, block.columns, strict=True)
+            ]
             for i, row in enumerate(block.rows)
         ]
-        grid = GridTable([head, *body], colWidths=[WIDTH * c.share / total for c in block.columns], repeatRows=1)
-        grid.setStyle([
-            *BASE_STYLE,
-            ("BACKGROUND", (0, 0), (-1, 0), HexColor(TINT)),
-            ("LINEABOVE", (0, 0), (-1, 0), 0.8, HexColor(INK)),
-            ("LINEBELOW", (0, 0), (-1, 0), 0.5, HexColor(INK)),
-            ("LINEBELOW", (0, 1), (-1, -2), 0.3, HexColor(RULE)),
-            ("LINEBELOW", (0, -1), (-1, -1), 0.8, HexColor(INK)),
-            *[("BACKGROUND", (0, i + 1), (-1, i + 1), HexColor(MARK_COLOURS[mark]))
-              for i, mark in block.marks.items() if mark in MARK_COLOURS],
-        ])
+        grid = GridTable(
+            [head, *body], colWidths=[WIDTH * c.share / total for c in block.columns], repeatRows=1
+        )
+        grid.setStyle(
+            [
+                *BASE_STYLE,
+                ("BACKGROUND", (0, 0), (-1, 0), HexColor(TINT)),
+                ("LINEABOVE", (0, 0), (-1, 0), 0.8, HexColor(INK)),
+                ("LINEBELOW", (0, 0), (-1, 0), 0.5, HexColor(INK)),
+                ("LINEBELOW", (0, 1), (-1, -2), 0.3, HexColor(RULE)),
+                ("LINEBELOW", (0, -1), (-1, -1), 0.8, HexColor(INK)),
+                *[
+                    ("BACKGROUND", (0, i + 1), (-1, i + 1), HexColor(MARK_COLOURS[mark]))
+                    for i, mark in block.marks.items()
+                    if mark in MARK_COLOURS
+                ],
+            ]
+        )
         flowables = [self.paragraph(block.caption, "caption"), grid]
         return [*flowables, self.paragraph(block.note, "note") if block.note else Spacer(1, 10)]
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from audit.results import CLEAN, EVOSHIFT, AuditResult, CellMeasures, ConditionSummary
 from reports import lookups, words
-from reports.document import Block, Column, Figure, RowMark, Section, Shown, Table, Text
-from reports.figure_images import edit_text
+from reports.condition_sections import (
+    DAGGER_NOTE,
+    condition_table,
+    control_blocks,
+    fit_blocks,
+    reading_blocks,
+    search_blocks,
+    shown,
+)
+from reports.document import Block, Column, Figure, RowMark, Section, Table, Text
 from reports.lookups import Pair
 
-DAGGER_NOTE = (
-    f"{words.UNDER_FITTED} under-fitted: at least one training never reached 95 % on its own training images."
-)
 CLASS_TABLES = 4  # models for which Table 4.1 is printed
 
 
@@ -21,16 +26,12 @@ def results_sections(result: AuditResult, figures: list[Figure]) -> list[Section
         Section("Robustness scores", score_blocks(result, figures)),
         Section("All conditions", [condition_table(result), *reading_blocks(result), *fit_blocks(result)]),
         Section("Controls", control_blocks(result)),
-        Section("Confusion matrices", shown(figures, "confusion", "No training finished: there is none to show.")),
+        Section(
+            "Confusion matrices", shown(figures, "confusion", "No training finished: there is none to show.")
+        ),
         Section("Accuracy by epoch", shown(figures, "epochs", "No readings by epoch were recorded.")),
         Section("Search and perturbations", search_blocks(result, figures)),
     ]
-
-
-def shown(figures: list[Figure], kind: str, otherwise: str) -> list[Block]:
-    """All figures of one kind, else a sentence."""
-    found: list[Block] = [Shown(figure) for figure in figures if figure.kind == kind]
-    return found or [Text(otherwise)]
 
 
 def error_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
@@ -39,9 +40,15 @@ def error_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
     rows, used = [], []
     for pair in lookups.reference_pairs(result):
         found = [lookups.condition(result, pair, *place) for place in places]
-        rows.append([f"{pair[0]}, {words.normalization_label(pair[2])}", *[
-            error_text(result, pair, place, summary) for place, summary in zip(places, found, strict=True)
-        ]])
+        rows.append(
+            [
+                f"{pair[0]}, {words.normalization_label(pair[2])}",
+                *[
+                    error_text(result, pair, place, summary)
+                    for place, summary in zip(places, found, strict=True)
+                ],
+            ]
+        )
         used += [summary.accuracy for summary in found if summary is not None]
     if not rows or not places:
         return [Text("No clean and no EvoShift training was planned: there is no test error by severity.")]
@@ -55,14 +62,21 @@ def error_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
         rows,
         f"{words.sample_statement(used)} {DAGGER_NOTE}" + missing_severities(places),
     )
-    return [table, *shown(figures, "test-error", "The figure of test errors is left out: no training finished.")]
+    return [
+        table,
+        *shown(figures, "test-error", "The figure of test errors is left out: no training finished."),
+    ]
 
 
 def missing_severities(places: list[tuple[str, int]]) -> str:
     """Which severities of the method were not run."""
     run = {severity for attack, severity in places if attack == EVOSHIFT}
     absent = [str(severity) for severity in (1, 2, 5) if severity not in run]
-    return f" Not run in this audit: {', '.join(absent)} pixels per class (outside its configuration)." if absent else ""
+    return (
+        f" Not run in this audit: {', '.join(absent)} pixels per class (outside its configuration)."
+        if absent
+        else ""
+    )
 
 
 def error_text(
@@ -82,7 +96,9 @@ def class_blocks(result: AuditResult) -> list[Block]:
             chosen[pair[0]] = pair
     tables: list[Block] = [class_table(result, pair) for pair in list(chosen.values())[:CLASS_TABLES]]
     if len(chosen) > CLASS_TABLES:
-        tables.append(Text(f"Tables of {len(chosen) - CLASS_TABLES} more models are left out here; see results.json."))
+        tables.append(
+            Text(f"Tables of {len(chosen) - CLASS_TABLES} more models are left out here; see results.json.")
+        )
     return tables
 
 
@@ -102,9 +118,13 @@ def class_table(result: AuditResult, pair: Pair) -> Block:
         rows.append([name, str(support), *[class_text(found[place], k) for place in places]])
     seeds = words.spread(len(found[place]) for place in places)
     return Table(
-        f"Precision / recall / F1 of each class on unchanged test images, {words.pair_label(pair)}, by number of "
-        f"pixels changed per class (EvoShift).{words.caption_limits(result)}",
-        [Column("Class", 0.18), Column("n", 0.10, "right"), *[Column(title, share, "right") for title in titles]],
+        f"Precision / recall / F1 of each class on unchanged test images, {words.pair_label(pair)}, by "
+        f"number of pixels changed per class (EvoShift).{words.caption_limits(result)}",
+        [
+            Column("Class", 0.18),
+            Column("n", 0.10, "right"),
+            *[Column(title, share, "right") for title in titles],
+        ],
         rows,
         f"Means over {seeds} trainings (seeds), fractions of 1; n = test images of the class. No interval is "
         "computed for these; differences of a few hundredths are within chance.",
@@ -121,16 +141,21 @@ def class_text(found: list[CellMeasures], k: int) -> str:
 def score_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
     """Definition, figure and table."""
     definition = Text(
-        "The robustness score of a pair is its accuracy on unchanged test images after training on attacked images, "
-        "summed over the severities, divided by the same sum of the baseline pair. Baseline: "
-        f"{result.baseline}, score 1 by definition. A score compares robustness only where fit and clean accuracy "
-        "are comparable; where they are not, the last column says so. No optimizer is recommended on the score alone.",
+        "The robustness score of a pair is its accuracy on unchanged test images after training on "
+        "attacked images, summed over the severities, divided by the same sum of the baseline pair. "
+        f"Baseline: {result.baseline}, score 1 by definition. A score compares robustness only where fit "
+        "and clean accuracy are comparable; where they are not, the last column says so. No optimizer is "
+        "recommended on the score alone.",
         "Definition.",
     )
     if not result.scores:
-        return [definition, Text(
-            "No score could be formed: it needs finished EvoShift trainings of a pair and of the baseline with the "
-            "same seeds.")]
+        return [
+            definition,
+            Text(
+                "No score could be formed: it needs finished EvoShift trainings of a pair and of the "
+                "baseline with the same seeds."
+            ),
+        ]
     rows: list[list[str]] = []
     marks: dict[int, RowMark] = {}
     for row in sorted(result.scores, key=lambda row: -row.score.estimate):
@@ -143,8 +168,12 @@ def score_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
     absent = [words.pair_label(p) for p in lookups.pairs(result) if p not in scored_pairs(result)]
     table = Table(
         "Robustness scores, highest first." + words.caption_limits(result),
-        [Column("Pair", 0.34), Column("Score", 0.20, "right"), Column("Pixels", 0.10, "right"),
-         Column("Fit and clean accuracy against the baseline", 0.36)],
+        [
+            Column("Pair", 0.34),
+            Column("Score", 0.20, "right"),
+            Column("Pixels", 0.10, "right"),
+            Column("Fit and clean accuracy against the baseline", 0.36),
+        ],
         rows,
         words.sample_statement([row.score for row in result.scores])
         + (f" No score, for lack of finished trainings: {'; '.join(absent)}." if absent else ""),
@@ -156,240 +185,3 @@ def score_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
 def scored_pairs(result: AuditResult) -> set[Pair]:
     """Pairs with a score."""
     return {(row.model, row.optimizer, row.normalization) for row in result.scores}
-
-
-def condition_table(result: AuditResult) -> Block:
-    """Every pair x attack x severity: finished, failed, nothing dropped."""
-    keys = dict.fromkeys((cell.pair, cell.attack, cell.severity) for cell in result.cells)
-    if not keys:
-        return Text("No training was planned or none is recorded.")
-    rows: list[list[str]] = []
-    marks: dict[int, RowMark] = {}
-    pairs = lookups.pairs(result)
-    for pair, attack, severity in sorted(keys, key=lambda key: (pairs.index(key[0]), *place_order(key[1:]))):
-        found = lookups.condition(result, pair, attack, severity)
-        if found is None:
-            marks[len(rows)] = "alert"
-            reason = lookups.failure(lookups.cells(result, pair, attack, severity))
-            rows.append([words.pair_label(pair), words.attack_label(attack, severity), reason, "–", "–", "–", "–"])
-            continue
-        if found.reading == "vulnerable":
-            marks[len(rows)] = "strong"
-        rows.append(condition_row(result, found))
-    return Table(
-        "All conditions: accuracy on unchanged test images." + words.caption_limits(result),
-        [Column("Pair", 0.20), Column("Trained on", 0.13), Column("Accuracy", 0.20, "right"),
-         Column("Drop from clean", 0.165, "right"), Column("Train fit", 0.085, "right"),
-         Column("α_N", 0.06, "right"), Column("Reading", 0.16)],
-        rows,
-        f"{words.sample_statement([c.accuracy for c in result.conditions])} Drop: percentage points, paired by image "
-        "and seed. Train fit: accuracy on the training images as trained, mean over trainings, no interval. α_N: "
-        "nuisance sensitivity, 0 = the changed pixels do not steer the prediction, 1 = they decide it. "
-        f"{DAGGER_NOTE} Readings are given for EvoShift only. Bold: vulnerable.",
-        marks,
-    )
-
-
-def place_order(place: tuple[str, int]) -> tuple[int, int, str]:
-    """Clean first, then EvoShift by severity, then the controls."""
-    rank = {CLEAN: 0, EVOSHIFT: 1}.get(place[0], 2)
-    return (rank, place[1], place[0])
-
-
-def condition_row(result: AuditResult, found: ConditionSummary) -> list[str]:
-    """One finished condition; failed trainings of it are counted beside the accuracy."""
-    cells = lookups.cells(result, found.pair, found.attack, found.severity)
-    failed = sum(cell.status == "failed" for cell in cells)
-    accuracy = words.percent_interval(found.accuracy) + words.dagger(found)
-    if failed:
-        accuracy += f"; {failed} of {len(cells)} failed"
-    return [
-        words.pair_label(found.pair),
-        words.attack_label(found.attack, found.severity),
-        accuracy,
-        "–" if found.drop is None else words.points_interval(found.drop).replace(" points", ""),
-        words.percent(found.train_accuracy),
-        words.decimal(found.nuisance_sensitivity, missing="–"),
-        found.reading or ("clean" if found.attack == CLEAN else "control"),
-    ]
-
-
-def reading_blocks(result: AuditResult) -> list[Block]:
-    """Why each EvoShift condition got its reading."""
-    judged = [c for c in result.conditions if c.reading is not None]
-    if not judged:
-        return [Text("No reading was given: no EvoShift training finished.")]
-    rows = [
-        [words.pair_label(c.pair), words.pixels(c.severity), str(c.reading), c.reason or "no reason recorded"]
-        for c in judged
-    ]
-    marks: dict[int, RowMark] = {i: "strong" for i, c in enumerate(judged) if c.reading == "vulnerable"}
-    return [Table(
-        "Readings under EvoShift and their reasons." + words.caption_limits(result),
-        [Column("Pair", 0.27), Column("Changed", 0.10), Column("Reading", 0.16), Column("Reason", 0.47)],
-        rows,
-        "The intervals in the reasons are at the level corrected for the number of attacked conditions and therefore "
-        f"wider than those of the table above. {words.sample_statement([c.accuracy for c in judged])}",
-        marks,
-    )]
-
-
-def fit_blocks(result: AuditResult) -> list[Block]:
-    """Three readings of each training, and the measures beside accuracy."""
-    fits, others = [], []
-    for found in result.conditions:
-        if found.attack not in (CLEAN, EVOSHIFT):
-            continue
-        measures = lookups.measures(result, found.pair, found.attack, found.severity)
-        if measures:
-            name = [words.pair_label(found.pair), words.attack_label(found.attack, found.severity)]
-            fits.append([*name, words.percent_interval(found.accuracy), matched_text(measures), peak_text(measures)])
-            others.append([*name, *other_texts(measures)])
-    if not fits:
-        return []
-    note = "In square brackets: lowest and highest seed; these are not intervals."
-    return [
-        Table(
-            "Three readings of each training: accuracy on unchanged test images." + words.caption_limits(result),
-            [Column("Pair", 0.24), Column("Trained on", 0.13), Column("Final epoch", 0.20, "right"),
-             Column("Matched fit", 0.215, "right"), Column("Peak (oracle)", 0.215, "right")],
-            fits,
-            f"Peak is an oracle: the epoch can be picked only with the test answers; it is not a result. {note} "
-            f"{words.sample_statement([c.accuracy for c in result.conditions])}",
-        ),
-        Table(
-            "Other measures on unchanged test images, final epoch." + words.caption_limits(result),
-            [Column("Pair", 0.26), Column("Trained on", 0.14), Column("Balanced accuracy", 0.24, "right"),
-             Column("AUC", 0.12, "right"), Column("ECE", 0.12, "right"), Column("α_S", 0.12, "right")],
-            others,
-            "Means over seeds, no intervals. AUC: one class against the rest, averaged over classes. ECE: expected "
-            f"calibration error, 15 bins, 0 is best. α_S: semantic sensitivity, 0 = guessing, 1 = always right. {note}",
-        ),
-    ]
-
-
-def matched_text(measures: list[CellMeasures]) -> str:
-    """Accuracy at the first epoch with 95 % fit."""
-    values = [m.matched_fit_accuracy for m in measures if m.matched_fit_accuracy is not None]
-    if not values:
-        return "under-fitted"
-    epochs = words.spread(m.matched_fit_epoch for m in measures if m.matched_fit_epoch is not None)
-    unfit = len(measures) - len(values)
-    return f"{words.mean_range(values)}, epoch {epochs}" + (f"; {unfit} under-fitted" if unfit else "")
-
-
-def peak_text(measures: list[CellMeasures]) -> str:
-    """The best epoch by test accuracy, labelled as the oracle it is."""
-    epochs = words.spread(m.peak_epoch for m in measures)
-    return f"oracle {words.mean_range([m.peak_accuracy for m in measures])}, epoch {epochs}"
-
-
-def other_texts(measures: list[CellMeasures]) -> list[str]:
-    """Balanced accuracy, AUC, ECE, alpha_S."""
-    aucs = [m.auc for m in measures if m.auc is not None]
-    return [
-        words.mean_range([m.balanced_accuracy for m in measures]),
-        words.decimal(words.mean(aucs) if len(aucs) == len(measures) else None),
-        words.decimal(words.mean([m.ece for m in measures])),
-        words.decimal(words.mean([m.semantic_sensitivity for m in measures])),
-    ]
-
-
-def control_blocks(result: AuditResult) -> list[Block]:
-    """Does the search do more harm than a random pixel and a closed-form search?"""
-    controls = lookups.controls(result)
-    if not controls:
-        return [Text(
-            f"Random and shortcut pixels were {words.NOT_RUN}: the configuration of this audit leaves the controls "
-            "out. Whether the search does more harm than a random pixel is not shown.")]
-    names = list(dict.fromkeys(attack for attack, _ in controls))
-    pairs = [p for p in lookups.pairs(result) if any(lookups.cells(result, p, *c) for c in controls)]
-    rows, used, sentences = [], [], []
-    for pair in pairs:
-        for severity in sorted({s for _, s in controls}):
-            places = [*((name, severity) for name in names), (EVOSHIFT, severity)]
-            found = [lookups.condition(result, pair, *place) for place in places]
-            used += [c.accuracy for c in found if c is not None]
-            rows.append([words.pair_label(pair), words.pixels(severity),
-                         *[lookups.accuracy_text(result, pair, *place) for place in places]])
-            sentences += compare_controls(pair, found)
-    share = 0.60 / (len(names) + 1)
-    return [
-        Text("A control shows how much of the damage any changed pixel does. Random pixels have uniform position and "
-             "value; shortcut pixels come from a closed form without a search. The lower the accuracy, the more harm."),
-        Table(
-            "Accuracy on unchanged test images under controls and under the search." + words.caption_limits(result),
-            [Column("Pair", 0.28), Column("Changed", 0.12),
-             *[Column(draws_title(result, name), share, "right") for name in names],
-             Column(words.ATTACKS[EVOSHIFT], share, "right")],
-            rows,
-            f"{words.sample_statement(used)} {DAGGER_NOTE}",
-        ),
-        *sentences,
-        Text("Random search at equal budget was not run, unless a limitation below says otherwise.", kind="note")
-        if "random-search" not in names else Text("Random search had the budget stated in the protocol.", kind="note"),
-    ]
-
-
-def draws_title(result: AuditResult, attack: str) -> str:
-    """'Random pixels (2 draws)'."""
-    title = words.ATTACKS.get(attack, attack).capitalize()
-    draws = len({cell.draw for cell in result.cells if cell.attack == attack})
-    return f"{title} ({words.count(draws, 'draw')})" if attack == "random" else title
-
-
-def compare_controls(pair: Pair, found: list[ConditionSummary | None]) -> list[Block]:
-    """One sentence per control: is the search apart from it?"""
-    *others, search = found
-    if search is None:
-        return []
-    parts = []
-    for other in others:
-        if other is None:
-            continue
-        name = words.ATTACKS.get(other.attack, other.attack)
-        if search.accuracy.high < other.accuracy.low:
-            parts.append(f"more harm than {name}")
-        elif search.accuracy.low > other.accuracy.high:
-            parts.append(f"less harm than {name}")
-        else:
-            parts.append(f"not separated from {name} (intervals overlap)")
-    if not parts:
-        return []
-    return [Text(f"{words.pair_label(pair)}, {words.pixels(search.severity)}: EvoShift did {'; '.join(parts)}.")]
-
-
-def search_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
-    """Learning curve, examples, and every coordinate."""
-    searched = [p for p in result.perturbations if p.attack == EVOSHIFT]
-    blocks: list[Block] = []
-    if not searched:
-        blocks.append(Text(f"EvoShift was {words.NOT_RUN}: no perturbation of a search is recorded."))
-    blocks += shown(figures, "search", "No learning curve: the search left no record of its generations.")
-    blocks += shown(figures, "examples", "No example images were recorded.")
-    return blocks + edit_tables(result)
-
-
-def edit_tables(result: AuditResult) -> list[Block]:
-    """Coordinates of all perturbations of the search and what they changed."""
-    rows = []
-    for record in result.perturbations:
-        if record.attack != EVOSHIFT:
-            continue
-        for label, name in enumerate(result.dataset.class_names):
-            edits = "; ".join(edit_text(edit) for edit in record.edits if edit.label == label)
-            changed = record.changed_fraction_by_class
-            rows.append([words.pixels(record.severity), name, edits or "none",
-                         words.percent(changed[label]) if label < len(changed) else "not recorded"])
-    if not rows:
-        return []
-    height, width = result.dataset.image_size
-    return [Table(
-        "Changed pixels of EvoShift by class." + words.caption_limits(result),
-        [Column("Changed", 0.11), Column("Class", 0.20), Column("Pixels and their new values", 0.53),
-         Column("Images changed", 0.16, "right")],
-        rows,
-        f"Rows and columns from 0 at the top left, of {height} × {width} pixels; values from 0 (black) to 1 (white), "
-        "one per channel. Images changed: share of the training images of the class in which at least one pixel "
-        "really differs (an exact count, no interval).",
-    )]

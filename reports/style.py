@@ -14,7 +14,6 @@ from pathlib import Path
 import matplotlib
 from matplotlib.ft2font import FT2Font
 from reportlab.graphics import shapes
-from reportlab.lib.fonts import addMapping
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
 from svglib import fonts as svg_fonts
@@ -22,7 +21,7 @@ from svglib import fonts as svg_fonts
 from audit.results import AuditResult
 
 FAMILY = "DejaVu Sans"
-REGULAR, BOLD, OBLIQUE = FAMILY, f"{FAMILY}-Bold", f"{FAMILY}-Oblique"
+REGULAR, BOLD = "Report", "Report-Bold"
 FALLBACK = "Fallback"  # for signs that DejaVu lacks
 
 INK = "#1b1f24"
@@ -86,10 +85,8 @@ def usable(file: Path) -> bool:
 @cache
 def register_fonts() -> None:
     """Make the fonts known to reportlab and to svglib, and take Helvetica out of reportlab's drawings."""
-    variants = ((REGULAR, "DejaVuSans", 0, 0), (BOLD, "DejaVuSans-Bold", 1, 0), (OBLIQUE, "DejaVuSans-Oblique", 0, 1))
-    for name, file, bold, italic in variants:
+    for name, file in ((REGULAR, "DejaVuSans"), (BOLD, "DejaVuSans-Bold")):
         pdfmetrics.registerFont(TTFont(name, str(font_file(file))))
-        addMapping(FAMILY, bold, italic, name)
     svg_fonts.register_font(FAMILY, str(font_file("DejaVuSans")), rlgFontName=REGULAR)
     shapes.STATE_DEFAULTS["fontName"] = REGULAR  # each drawing begins by naming its default font
 

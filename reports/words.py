@@ -9,12 +9,7 @@ from audit.results import CLEAN, EVOSHIFT, AuditResult, ConditionSummary, Interv
 UNDER_FITTED = "†"
 NOT_RUN = "not run"
 
-ATTACKS = {
-    CLEAN: "clean",
-    EVOSHIFT: "EvoShift",
-    "random": "random pixels",
-    "shortcut": "shortcut",
-}
+ATTACKS = {CLEAN: "clean", EVOSHIFT: "EvoShift", "random": "random pixels", "shortcut": "shortcut"}
 NORMALIZATIONS = {"none": "no normalization", "csn": "CSN"}
 
 
@@ -161,3 +156,14 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def guessing(result: AuditResult) -> str:
+    """What a model that has learned nothing would reach."""
+    labels = result.dataset.test_labels
+    names = result.dataset.class_names
+    text = f"Guessing would be right for {percent(1 / len(names))} of the images on average"
+    if labels:
+        counts = [labels.count(k) for k in range(len(names))]
+        text += f"; always naming the most frequent class, for {percent(max(counts) / len(labels))}"
+    return text + "."

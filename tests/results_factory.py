@@ -107,17 +107,32 @@ def make_cell(
     model, optimizer, normalization = pair
     confusion = make_confusion(pair, attack, severity, draw, seed, len(names))
     recipe = Recipe(
-        model=model, stem="published", optimizer=optimizer, learning_rate=0.01 if "sgd" in optimizer else 0.001,
-        schedule="constant", normalization=normalization, epochs=6, batch_size=32, seed=seed,
+        model=model,
+        stem="published",
+        optimizer=optimizer,
+        learning_rate=0.01 if "sgd" in optimizer else 0.001,
+        schedule="constant",
+        normalization=normalization,
+        epochs=6,
+        batch_size=32,
+        seed=seed,
     )
     under_fitted = optimizer == "sgd-m" and normalization == "csn" and attack != "clean" and seed == 0
     done = failure is None
     return CellResult(
         id=f"{model}-{optimizer}-{normalization}-{attack}-{severity}-{draw}-{seed}",
-        model=model, optimizer=optimizer, normalization=normalization, attack=attack, severity=severity, seed=seed,
-        draw=draw, role="grid" if attack in ("clean", "evoshift") else "control", recipe=recipe,
+        model=model,
+        optimizer=optimizer,
+        normalization=normalization,
+        attack=attack,
+        severity=severity,
+        seed=seed,
+        draw=draw,
+        role="grid" if attack in ("clean", "evoshift") else "control",
+        recipe=recipe,
         perturbation_id=None if attack == "clean" else f"hash-{attack}-{severity}-{draw}",
-        status="done" if done else "failed", failure=failure,
+        status="done" if done else "failed",
+        failure=failure,
         measures=make_measures(confusion, names, attack, under_fitted) if done else None,
         predictions=[k for row in confusion for k, n in enumerate(row) for _ in range(n)] if done else [],
         seconds=61.0,
@@ -155,31 +170,54 @@ def make_measures(
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
     fit = 0.90 if under_fitted else 1.0
     epochs = [
-        EpochReading(epoch=e, train_loss=1.2 / e, train_accuracy=fit * min(1.0, 0.5 + 0.1 * e),
-                     test_accuracy=chance + (accuracy - chance) * min(1.0, e / 4))
+        EpochReading(
+            epoch=e,
+            train_loss=1.2 / e,
+            train_accuracy=fit * min(1.0, 0.5 + 0.1 * e),
+            test_accuracy=chance + (accuracy - chance) * min(1.0, e / 4),
+        )
         for e in range(1, 7)
     ]
     return CellMeasures(
-        accuracy=accuracy, balanced_accuracy=float(recall.mean()), auc=None if attack == "random" else 0.5 + accuracy / 2,
-        ece=0.1, semantic_sensitivity=max((accuracy - chance) / (1 - chance), 0.0),
+        accuracy=accuracy,
+        balanced_accuracy=float(recall.mean()),
+        auc=None if attack == "random" else 0.5 + accuracy / 2,
+        ece=0.1,
+        semantic_sensitivity=max((accuracy - chance) / (1 - chance), 0.0),
         nuisance_sensitivity=None if attack == "clean" else 0.8,
-        train_accuracy=fit, matched_fit_epoch=None if under_fitted else 5,
+        train_accuracy=fit,
+        matched_fit_epoch=None if under_fitted else 5,
         matched_fit_accuracy=None if under_fitted else epochs[4].test_accuracy,
-        peak_accuracy=max(e.test_accuracy for e in epochs), peak_epoch=4,
+        peak_accuracy=max(e.test_accuracy for e in epochs),
+        peak_epoch=4,
         per_class=[
-            ClassMeasures(name=name, precision=float(precision[k]), recall=float(recall[k]), f1=float(f1[k]),
-                          support=int(counts[k].sum()))
+            ClassMeasures(
+                name=name,
+                precision=float(precision[k]),
+                recall=float(recall[k]),
+                f1=float(f1[k]),
+                support=int(counts[k].sum()),
+            )
             for k, name in enumerate(names)
         ],
-        confusion=confusion, epochs=epochs,
+        confusion=confusion,
+        epochs=epochs,
     )
 
 
-def make_interval(estimate: float, n_images: int, n_seeds: int, low: float = 0.0, high: float = 1.0) -> Interval:
+def make_interval(
+    estimate: float, n_images: int, n_seeds: int, low: float = 0.0, high: float = 1.0
+) -> Interval:
     """A normal interval, good enough to look at."""
     margin = 1.96 * max(abs(estimate) * (1 - min(abs(estimate), 1.0)), 0.01) ** 0.5 / n_images**0.5
-    return Interval(estimate=estimate, low=max(estimate - margin, low), high=min(estimate + margin, high),
-                    n_images=n_images, n_groups=n_images // 2, n_seeds=n_seeds)
+    return Interval(
+        estimate=estimate,
+        low=max(estimate - margin, low),
+        high=min(estimate + margin, high),
+        n_images=n_images,
+        n_groups=n_images // 2,
+        n_seeds=n_seeds,
+    )
 
 
 def make_conditions(cells: list[CellResult], names: list[str]) -> list[ConditionSummary]:
@@ -192,6 +230,7 @@ def make_condition(
     pair: Pair, attack: str, severity: int, cells: list[CellResult], n_classes: int
 ) -> ConditionSummary:
     """One condition."""
+
     def finished(name: str, pixels: int) -> list[CellResult]:
         return [c for c in cells if (c.pair, c.attack, c.severity) == (pair, name, pixels) and c.measures]
 
@@ -206,16 +245,30 @@ def make_condition(
     reading, reason = None, ""
     unfit = sum(m.matched_fit_epoch is None for m in measures)
     if attack == "evoshift":
-        reading, reason = "vulnerable", "drop 60.0 points (45.1 to 74.9) is surely above the tolerance of 10.0 points"
+        reading, reason = (
+            "vulnerable",
+            "drop 60.0 points (45.1 to 74.9) is surely above the tolerance of 10.0 points",
+        )
         if unfit:
-            reading, reason = "withheld", f"under-fitted: {unfit} of {len(found)} trainings never reached 95 %"
+            reading, reason = (
+                "withheld",
+                f"under-fitted: {unfit} of {len(found)} trainings never reached 95 %",
+            )
         elif drop is None:
             reading, reason = "withheld", "no clean training with the same seeds to compare with"
     return ConditionSummary(
-        model=pair[0], optimizer=pair[1], normalization=pair[2], attack=attack, severity=severity,
-        accuracy=make_interval(accuracy, n_images, n_seeds), drop=drop,
-        train_accuracy=float(np.mean([m.train_accuracy for m in measures])), under_fitted_seeds=unfit,
-        nuisance_sensitivity=None if attack == "clean" else 0.8, reading=reading, reason=reason,
+        model=pair[0],
+        optimizer=pair[1],
+        normalization=pair[2],
+        attack=attack,
+        severity=severity,
+        accuracy=make_interval(accuracy, n_images, n_seeds),
+        drop=drop,
+        train_accuracy=float(np.mean([m.train_accuracy for m in measures])),
+        under_fitted_seeds=unfit,
+        nuisance_sensitivity=None if attack == "clean" else 0.8,
+        reading=reading,
+        reason=reason,
     )
 
 
@@ -231,9 +284,22 @@ def make_scores(conditions: list[ConditionSummary], severities: Sequence[int]) -
         is_baseline = pair == attacked[0].pair
         if is_baseline:
             score = score.model_copy(update={"low": 1.0, "high": 1.0})
-        note = "under-fitted in 1 of 2 trainings: part of the score is lack of fit" if first.under_fitted_seeds else ""
-        rows.append(ScoreRow(model=pair[0], optimizer=pair[1], normalization=pair[2], score=score,
-                             severities=list(severities), is_baseline=is_baseline, note=note))
+        note = (
+            "under-fitted in 1 of 2 trainings: part of the score is lack of fit"
+            if first.under_fitted_seeds
+            else ""
+        )
+        rows.append(
+            ScoreRow(
+                model=pair[0],
+                optimizer=pair[1],
+                normalization=pair[2],
+                score=score,
+                severities=list(severities),
+                is_baseline=is_baseline,
+                note=note,
+            )
+        )
     return rows
 
 
@@ -242,22 +308,28 @@ def make_finding(conditions: list[ConditionSummary], synthetic: bool) -> Finding
     judged = [c for c in conditions if c.attack == "evoshift"]
     vulnerable = [c for c in judged if c.reading == "vulnerable" and c.drop]
     if not vulnerable:
-        return Finding(verdict="incomplete", sentence="No attacked training finished; nothing can be said about "
-                       "robustness.", reason="no attacked training finished", worst=None,
-                       actions=["Repeat with more seeds and a larger search before relying on this result."])
+        return Finding(
+            verdict="incomplete",
+            sentence="No attacked training finished; nothing can be said about robustness.",
+            reason="no attacked training finished",
+            worst=None,
+            actions=["Repeat with more seeds and a larger search before relying on this result."],
+        )
     worst = max(vulnerable, key=lambda c: c.drop.estimate if c.drop else 0.0)
     kind = "synthetic test images" if synthetic else "unchanged test images"
     return Finding(
         verdict="vulnerable",
         sentence=f"Changing {worst.severity} pixel per class in the training images took {worst.model} with "
-        f"{worst.optimizer} to {100 * worst.accuracy.estimate:.1f} % ({100 * worst.accuracy.low:.1f}–"
-        f"{100 * worst.accuracy.high:.1f}) accuracy on {kind}, while it fitted 100.0 % of its training images.",
+        f"{worst.optimizer} to {100 * worst.accuracy.estimate:.1f} % "
+        f"({100 * worst.accuracy.low:.1f}–{100 * worst.accuracy.high:.1f}) accuracy on {kind}, while it "
+        "fitted 100.0 % of its training images.",
         reason=f"{len(vulnerable)} of {len(judged)} attacked conditions lose surely more than 10.0 points",
         worst=worst,
         actions=[
             "Guard the training images: verify files against their originals before each training; a high "
             "training accuracy does not show that the images are sound.",
-            f"Covariate shift normalization showed no clear benefit for {worst.model} with {worst.optimizer}.",
+            f"Covariate shift normalization showed no clear benefit for {worst.model} with "
+            f"{worst.optimizer}.",
         ],
     )
 
@@ -267,13 +339,23 @@ def make_perturbation(
 ) -> PerturbationRecord:
     """One edit per class and pixel; a search record for EvoShift."""
     edits = [
-        Edit(label=k, row=(5 * k + 3 * n + draw) % SIZE, col=(7 * k + 2 * n) % SIZE, value=[(k % 2) * 1.0] * channels)
+        Edit(
+            label=k,
+            row=(5 * k + 3 * n + draw) % SIZE,
+            col=(7 * k + 2 * n) % SIZE,
+            value=[(k % 2) * 1.0] * channels,
+        )
         for k in range(len(names))
         for n in range(severity)
     ]
     return PerturbationRecord(
-        id=f"hash-{attack}-{severity}-{draw}", attack=attack, severity=severity, draw=draw,
-        image_size=(SIZE, SIZE), edits=edits, changed_fraction=0.9975,
+        id=f"hash-{attack}-{severity}-{draw}",
+        attack=attack,
+        severity=severity,
+        draw=draw,
+        image_size=(SIZE, SIZE),
+        edits=edits,
+        changed_fraction=0.9975,
         changed_fraction_by_class=[1.0] * (len(names) - 1) + [0.99],
         search=make_search() if attack == "evoshift" else None,
         file=f"perturbations/{attack}-np{severity}-{draw}.json",
@@ -283,8 +365,15 @@ def make_perturbation(
 def make_search() -> SearchRecord:
     """Six generations of sixteen and a re-scored choice."""
     curve = [
-        Generation(generation=g, trainings=16 * g, best=1.2 + 0.3 * g, median=0.2 * g, low=0.15 * g, high=0.3 * g,
-                   unfit=1 if g == 1 else 0)
+        Generation(
+            generation=g,
+            trainings=16 * g,
+            best=1.2 + 0.3 * g,
+            median=0.2 * g,
+            low=0.15 * g,
+            high=0.3 * g,
+            unfit=1 if g == 1 else 0,
+        )
         for g in range(1, 7)
     ]
     finalists = [
@@ -293,8 +382,15 @@ def make_search() -> SearchRecord:
         Finalist(name="candidate 1", fitness=1.4, readings=[1.0, 1.8], chosen=False),
     ]
     return SearchRecord(
-        method="evoshift", seed=0, trainings=102, image_steps=391_680, seconds=1800.0,
-        stopped="all 6 generations done", curve=curve, finalists=finalists, surrogate="strided batch-norm net",
+        method="evoshift",
+        seed=0,
+        trainings=102,
+        image_steps=391_680,
+        seconds=1800.0,
+        stopped="all 6 generations done",
+        curve=curve,
+        finalists=finalists,
+        surrogate="strided batch-norm net",
         settings={"population": 16, "dimensions": 12, "max_steps": 150, "fit_accuracy": 0.95},
     )
 
@@ -306,17 +402,31 @@ def make_dataset(
     n = len(names)
     labels = [k for k in range(n) for _ in range(PER_CLASS)]
     return DatasetRecord(
-        name="OCT phantoms" if synthetic else "OCT clinic set", synthetic=synthetic,
+        name="OCT phantoms" if synthetic else "OCT clinic set",
+        synthetic=synthetic,
         source="computed by this program" if synthetic else "class folders given by the user",
-        licence="CC BY 4.0", class_names=names, image_size=(SIZE, SIZE), channels=channels,
+        licence="CC BY 4.0",
+        class_names=names,
+        image_size=(SIZE, SIZE),
+        channels=channels,
         counts={"train": [180] * n, "val": [0] * n, "test": [PER_CLASS] * n},
-        groups={"train": 300, "val": None, "test": len(labels) // 2}, groups_in_several_splits=0,
-        notes=["2 files were no images and were left out."], fingerprint="f" * 64, test_labels=labels,
+        groups={"train": 300, "val": None, "test": len(labels) // 2},
+        groups_in_several_splits=0,
+        notes=["2 files were no images and were left out."],
+        fingerprint="f" * 64,
+        test_labels=labels,
         test_groups=[i // 2 for i in range(len(labels))],
         examples=[
-            ExampleImage(label=k, attack=p.attack, severity=p.severity, clean_png=png(k, [], channels),
-                         perturbed_png=png(k, p.edits, channels))
-            for p in perturbations if p.attack == "evoshift" for k in range(n)
+            ExampleImage(
+                label=k,
+                attack=p.attack,
+                severity=p.severity,
+                clean_png=png(k, [], channels),
+                perturbed_png=png(k, p.edits, channels),
+            )
+            for p in perturbations
+            if p.attack == "evoshift"
+            for k in range(n)
         ],
     )
 
@@ -335,23 +445,41 @@ def png(label: int, edits: Sequence[Edit], channels: int) -> str:
 
 
 def make_config(
-    models: Sequence[str], optimizers: Sequence[str], normalizations: Sequence[str], severities: Sequence[int],
+    models: Sequence[str],
+    optimizers: Sequence[str],
+    normalizations: Sequence[str],
+    severities: Sequence[int],
     seeds: Sequence[int],
 ) -> dict[str, object]:
     """The parts of the configuration that a report reads."""
     return {
-        "models": list(models), "optimizers": list(optimizers), "normalizations": list(normalizations),
-        "severities": [0, *severities], "seeds": list(seeds),
+        "models": list(models),
+        "optimizers": list(optimizers),
+        "normalizations": list(normalizations),
+        "severities": [0, *severities],
+        "seeds": list(seeds),
         "baseline": {"model": models[0], "optimizer": optimizers[0]},
-        "evaluation": {"batch_size": 100, "monitor_images": 256, "drop_tolerance": TOLERANCE,
-                       "min_clean_above_chance": 0.2, "bootstrap": 4000, "seed": 0},
+        "evaluation": {
+            "batch_size": 100,
+            "monitor_images": 256,
+            "drop_tolerance": TOLERANCE,
+            "min_clean_above_chance": 0.2,
+            "bootstrap": 4000,
+            "seed": 0,
+        },
     }
 
 
 def make_environment() -> Environment:
     """A plausible machine."""
     return Environment(
-        audit_version="0.1.0", versions={"torch": "2.9.0", "numpy": "2.4.6"}, python="3.11.9",
-        platform="Linux x86_64", processor="Example CPU", cores=8, device="cpu", workers=8,
+        audit_version="0.1.0",
+        versions={"torch": "2.9.0", "numpy": "2.4.6"},
+        python="3.11.9",
+        platform="Linux x86_64",
+        processor="Example CPU",
+        cores=8,
+        device="cpu",
+        workers=8,
         code_fingerprint="c" * 64,
     )

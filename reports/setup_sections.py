@@ -1,0 +1,302 @@
+"""Sections on what was audited and how: data, protocol, limitations, reproduction."""
+
+from __future__ import annotations
+
+from audit.results import AuditResult, ConditionSummary
+from reports import lookups, words
+from reports.document import Block, Bullets, Column, Facts, Heading, Section, Table, Text
+
+
+def data_section(result: AuditResult) -> Section:
+    """What was audited."""
+    data = result.dataset
+    height, width = data.image_size
+    facts = [
+        ("Dataset", data.name),
+        ("Source", data.source or "not recorded"),
+        ("Licence", data.licence or "not recorded"),
+        (
+            "Images",
+            f"{height} × {width} pixels (height × width) at training resolution, "
+            f"{words.count(data.channels, 'channel')}",
+        ),
+        ("Leak between splits", leak_text(result)),
+        ("Fingerprint", data.fingerprint),
+    ]
+    blocks: list[Block] = []
+    if data.synthetic:
+        blocks.append(
+            Text(
+                "The images are synthetic phantoms, computed by this program. No number in this report "
+                "says anything about patients, devices or clinical images.",
+                "Synthetic data",
+            )
+        )
+    blocks += [Facts(facts), counts_table(result), Text(words.guessing(result))]
+    if data.notes:
+        blocks += [Heading("Notes from reading the data"), Bullets(list(data.notes))]
+    return Section("Data", blocks, new_page=True)
+
+
+def leak_text(result: AuditResult) -> str:
+    """Patients or lesions that stand in more than one split."""
+    shared = result.dataset.groups_in_several_splits
+    if shared is None:
+        return f"check {words.NOT_RUN}: the data hold no patient or lesion ids"
+    if shared == 0:
+        return "none found: no patient or lesion stands in several splits"
+    return (
+        f"{words.count(shared, 'patient or lesion', 'patients or lesions')} in more than one split: test "
+        "results may look better than they are"
+    )
+
+
+def counts_table(result: AuditResult) -> Table:
+    """Images by split and class."""
+    data = result.dataset
+    splits = list(data.counts)
+    share = 0.6 / max(len(splits), 1)
+    columns = [Column("Class", 0.4)] + [Column(split, share, "right") for split in splits]
+    rows = [
+        [name, *[str(data.counts[split][k]) for split in splits]] for k, name in enumerate(data.class_names)
+    ]
+    rows.append(["All images", *[str(sum(data.counts[split])) for split in splits]])
+    known = [data.groups.get(split) for split in splits]
+    rows.append(["Patients or lesions", *["unknown" if n is None else str(n) for n in known]])
+    marks = {len(data.class_names): "strong"}
+    return Table("Images by split and class." + words.caption_limits(result), columns, rows, "", marks)  # type: ignore[arg-type]
+
+
+def protocol_section(result: AuditResult) -> Section:
+    """What was run and how it was measured, all fixed before the first training."""
+
+    def grid(field: str) -> str:
+        names = dict.fromkeys(str(getattr(cell, field)) for cell in result.cells)
+        return ", ".join(names) or "none"
+
+    attacks = dict.fromkeys(words.attack_label(c.attack, c.severity) for c in result.cells)
+    done = sum(cell.status == "done" for cell in result.cells)
+    facts = [
+        ("Models", grid("model")),
+        ("Optimizers", grid("optimizer")),
+        (
+            "Normalization",
+            ", ".join(dict.fromkeys(words.normalization_label(c.normalization) for c in result.cells))
+            or "none",
+        ),
+        ("Trained on", ", ".join(attacks) or "nothing"),
+        ("Seeds", grid("seed")),
+        ("Baseline pair", result.baseline),
+        ("Trainings", f"{done} finished, {len(result.cells) - done} failed"),
+    ]
+    return Section(
+        "Protocol",
+        [
+            Text("Everything here was fixed before the first training, in the configuration of the audit."),
+            Facts(facts),
+            Text(
+                "CSN, input covariate shift normalization: each batch is brought to zero mean and unit "
+                "standard deviation, in training and in testing. Its output depends on the batch in which "
+                "an image stands."
+            ),
+            recipe_table(result),
+            Heading("How it was measured"),
+            Bullets(measurement(result)),
+            Heading("How the perturbation was searched"),
+            *search_blocks(result),
+        ],
+    )
+
+
+def recipe_table(result: AuditResult) -> Block:
+    """All recipes, apart from model, normalization and seed."""
+    rows = dict.fromkeys(
+        (r.optimizer, f"{r.learning_rate:g}", r.schedule, str(r.epochs), str(r.batch_size), r.stem)
+        for r in (cell.recipe for cell in result.cells)
+    )
+    columns = [
+        Column("Optimizer", 0.2),
+        Column("Learning rate", 0.17, "right"),
+        Column("Schedule", 0.17),
+        Column("Epochs", 0.12, "right"),
+        Column("Batch size", 0.15, "right"),
+        Column("Input stem", 0.19),
+    ]
+    caption = "Training recipes, from random initial weights, equal for all models and normalizations."
+    return Table(caption, columns, [list(row) for row in rows])
+
+
+def measurement(result: AuditResult) -> list[str]:
+    """How each training was read."""
+
+    def value(path: str) -> str:
+        return lookups.setting_text(result, path)
+
+    return [
+        "Test images are unchanged and were never seen by the search.",
+        "Before each reading, batch-norm statistics are computed again on the training images as trained "
+        "(perturbed images for attacked trainings). The fit is read on the same images.",
+        f"Evaluation batches of {value('evaluation.batch_size')} images in fixed order; fit by epoch on "
+        f"{value('evaluation.monitor_images')} training images.",
+        "Final: after the last epoch. Matched fit: first epoch with 95 % accuracy on the training images "
+        "as trained; under-fitted if there is none. Peak: the best epoch on the test images, an oracle "
+        "reading that nobody can choose without the test answers.",
+        f"A drop in accuracy counts as tolerated below {fraction(result, 'evaluation.drop_tolerance')} of "
+        "the images; no reading is given where clean accuracy is not surely more than "
+        f"{fraction(result, 'evaluation.min_clean_above_chance')} above guessing, or where a training is "
+        "under-fitted.",
+        f"Intervals: percentile bootstrap with {value('evaluation.bootstrap')} draws over test images "
+        "(whole patients or lesions where ids exist) and over seeds; drops and ratios are paired by image "
+        "and seed.",
+        "Readings rest on intervals at a level corrected for the number of attacked conditions "
+        "(Bonferroni), wider than the intervals that are printed.",
+    ]
+
+
+def fraction(result: AuditResult, path: str) -> str:
+    """A configured fraction as percent."""
+    value = lookups.setting(result, path)
+    return words.percent(float(value)) if isinstance(value, int | float) else "not recorded"
+
+
+def search_blocks(result: AuditResult) -> list[Block]:
+    """Budget and settings of each search."""
+    rows = []
+    for record in result.perturbations:
+        search = record.search
+        if search is not None:
+            rows.append(
+                [
+                    words.attack_label(record.attack, record.severity),
+                    str(search.trainings),
+                    f"{search.image_steps:,}".replace(",", " "),
+                    words.duration(search.seconds),
+                    search.stopped,
+                    str(search.seed),
+                ]
+            )
+    if not rows:
+        return [Text(f"The search was {words.NOT_RUN}, or left no record.")]
+    columns = [
+        Column("Perturbation", 0.22),
+        Column("Surrogate trainings", 0.15, "right"),
+        Column("Image-steps", 0.16, "right"),
+        Column("Time", 0.13, "right"),
+        Column("Stopped", 0.24),
+        Column("Seed", 0.10, "right"),
+    ]
+    searches = [p.search for p in result.perturbations if p.search is not None]
+    settings = dict.fromkeys(
+        f"{s.method}, surrogate {s.surrogate}: "
+        + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in s.settings.items())
+        for s in searches
+    )
+    return [
+        Table("Searches and their budget.", columns, rows),
+        *[Text(text, kind="note") for text in settings],
+    ]
+
+
+def limitations_section(result: AuditResult) -> Section:
+    """What this audit does not show."""
+    blocks: list[Block] = [
+        Bullets(list(result.limitations))
+        if result.limitations
+        else Text("No limitation was recorded; this does not mean that there are none.")
+    ]
+    failed = lookups.failed_cells(result)
+    blocks.append(Heading("Failed trainings"))
+    if failed:
+        rows = [
+            [
+                words.pair_label(c.pair),
+                words.attack_label(c.attack, c.severity),
+                str(c.seed),
+                f"failed: {c.failure or 'no reason recorded'}",
+            ]
+            for c in failed
+        ]
+        columns = [
+            Column("Pair", 0.32),
+            Column("Trained on", 0.22),
+            Column("Seed", 0.08, "right"),
+            Column("Reason", 0.38),
+        ]
+        blocks.append(
+            Table(f"{len(failed)} of {words.count(len(result.cells), 'training')} failed.", columns, rows)
+        )
+    else:
+        blocks.append(Text("None."))
+    blocks += [Heading("Withheld and inconclusive readings"), *open_readings(result)]
+    return Section("Limitations", blocks)
+
+
+def open_readings(result: AuditResult) -> list[Block]:
+    """Conditions on which nothing can be said, with the reason."""
+    found: list[ConditionSummary] = [
+        c for c in result.conditions if c.reading in ("withheld", "inconclusive")
+    ]
+    if not found:
+        return [Text("None.")]
+    return [
+        Bullets(
+            [
+                f"{words.pair_label(c.pair)}, {words.attack_label(c.attack, c.severity)}: {c.reading}; "
+                f"{c.reason}"
+                for c in found
+            ]
+        )
+    ]
+
+
+def reproduction_section(result: AuditResult) -> Section:
+    """What is needed to get the same numbers again."""
+    env = result.environment
+    facts = [
+        ("Command", result.command),
+        ("Audit", result.audit_id),
+        (
+            "Program",
+            f"audit {env.audit_version}; results schema {result.schema_version}, protocol "
+            f"{result.protocol_version}",
+        ),
+        ("Code fingerprint", env.code_fingerprint),
+        ("Dataset fingerprint", result.dataset.fingerprint),
+        ("Versions", f"Python {env.python}; " + ", ".join(f"{k} {v}" for k, v in env.versions.items())),
+        (
+            "Hardware",
+            f"{env.processor}; {words.count(env.cores, 'core')}; device {env.device}; "
+            f"{words.count(env.workers, 'worker')}; {env.platform}",
+        ),
+        ("Seeds", ", ".join(map(str, sorted({cell.seed for cell in result.cells}))) or "none"),
+        (
+            "Run time",
+            f"{words.duration(result.seconds)} for the audit; "
+            f"{words.duration(sum(cell.seconds for cell in result.cells))} summed over trainings",
+        ),
+    ]
+    rows = [
+        [
+            words.attack_label(p.attack, p.severity) + (f", draw {p.draw}" if p.attack == "random" else ""),
+            p.id,
+            p.file,
+            words.percent(p.changed_fraction),
+        ]
+        for p in result.perturbations
+    ]
+    blocks: list[Block] = [Facts(facts)]
+    if rows:
+        columns = [
+            Column("Perturbation", 0.24),
+            Column("Hash", 0.24),
+            Column("File in the run directory", 0.37),
+            Column("Images changed", 0.15, "right"),
+        ]
+        note = (
+            "Images changed: share of all training images in which at least one pixel really differs (an "
+            "exact count, no interval); a pixel written over an equal pixel changes nothing."
+        )
+        blocks.append(Table("Perturbations.", columns, rows, note))
+    else:
+        blocks.append(Text("No perturbation was recorded."))
+    return Section("Reproduction", blocks)
