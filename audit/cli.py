@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from audit.data.dataset import ImageDataset
     from audit.plan import AuditPlan
     from audit.results import AuditResult
+
+INTERRUPTED = "interrupted; finished trainings are kept: the same command goes on from there"
 
 app = typer.Typer(
     add_completion=False,
@@ -93,8 +97,9 @@ def run(
         "device": device,
         "workers": workers,
     }
+    overrides = {field: value for field, value in overrides.items() if value is not None}
     overrides |= read_baseline(baseline) | read_settings(set_ or [])
-    resolved = load_config(audit, profile, config, {k: v for k, v in overrides.items() if v is not None})
+    resolved = load_config(audit, profile, config, overrides)
     perform(resolved, out, dry_run, as_json)
 
 
@@ -121,7 +126,7 @@ def perform(config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool)
         from audit.runner import run_audit
         from reports import write_report
 
-        result = run_audit(plan, dataset, folder, observer, command=" ".join(["audit", *sys.argv[1:]]))
+        result = run_audit(plan, dataset, folder, observer, command=shareable_command(sys.argv[1:]))
         observer.say("writing the report")
         report = write_report(result, folder)
     show_result(console, result, folder)
@@ -132,17 +137,19 @@ def perform(config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool)
 
 def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: Path) -> None:
     """The data, the plan and its cost, before anything long starts."""
+    from rich.text import Text
+
     from audit.engines import choose_device, worker_count
     from audit.estimate import estimate_audit, in_words
     from audit.store import RunStore
 
     kind = "synthetic phantoms" if dataset.synthetic else dataset.name
     height, width = dataset.image_size
-    console.print(
+    found = (
         f"{kind}: {len(dataset.train)} training and {len(dataset.test)} test images, {height} × {width}, "
-        f"{len(dataset.class_names)} classes ({', '.join(dataset.class_names)})",
-        highlight=False,
+        f"{len(dataset.class_names)} classes ({', '.join(dataset.class_names)})"
     )
+    console.print(Text(found), soft_wrap=True)  # as Text: names may hold square brackets
     device = choose_device(plan.config.device)
     workers = worker_count(plan.config, device)
     store = RunStore(folder)
@@ -153,8 +160,10 @@ def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: P
     estimate = estimate_audit(plan, dataset, missing, device, workers)
     console.print(
         f"{estimate.trainings} trainings and {estimate.surrogate_trainings} surrogate trainings: about "
-        f"{in_words(estimate.wall_seconds)} with {workers} worker(s) on {device} (from timed steps on this machine)",
+        f"{in_words(estimate.wall_seconds)} with {workers} worker(s) on {device} "
+        "(from timed steps on this machine)",
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -186,6 +195,12 @@ def as_object(result: AuditResult, folder: Path, pdf: Path) -> dict[str, Any]:
     }
 
 
+def shareable_command(arguments: list[str]) -> str:
+    """The command for the report: of each path its last part only, as folders may name people."""
+    parts = [re.sub(r"^((?:[\w.-]+=)*).*/", r"\1", argument.rstrip("/")) for argument in arguments]
+    return shlex.join(["audit", *parts])
+
+
 def split_list(text: str | None) -> list[str] | None:
     """`a,b` -> [a, b]."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
@@ -196,10 +211,13 @@ def split_numbers(option: str, text: str | None) -> list[int] | None:
     parts = split_list(text)
     if parts is None:
         return None
+    numbers = []
     for part in parts:
-        if not part.lstrip("-").isdigit():
-            raise ConfigError(f"{option}: {part!r} is not a whole number; write e.g. {option} 0,1")
-    return [int(part) for part in parts]
+        try:
+            numbers.append(int(part))
+        except ValueError:
+            raise ConfigError(f"{option}: {part!r} is not a whole number; write e.g. {option} 0,1") from None
+    return numbers
 
 
 def read_baseline(text: str | None) -> dict[str, Any]:
@@ -216,14 +234,18 @@ def read_settings(pairs: list[str]) -> dict[str, Any]:
     """`--set a.b=value`, value as YAML. Raises ConfigError."""
     import yaml
 
+    from audit.config import YAML_PROBLEMS
+
     settings: dict[str, Any] = {}
     for pair in pairs:
         field, separator, value = pair.partition("=")
         if not separator:
             raise ConfigError(f"--set: {pair!r} has no value; write e.g. --set training.epochs=10")
+        if not field:
+            raise ConfigError(f"--set: {pair!r} names no setting; write e.g. --set training.epochs=10")
         try:
             settings[field] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except YAML_PROBLEMS:
             raise ConfigError(f"--set: {field}: {value!r} is not a YAML value") from None
     return settings
 
@@ -233,13 +255,23 @@ def main() -> None:
     try:
         app()
     except AuditError as error:
-        typer.echo(f"audit: {error}", err=True)
+        complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo(
-            "audit: interrupted; finished trainings are kept: the same command goes on from there", err=True
-        )
+    except SystemExit as leaving:  # Typer makes this of Ctrl-C, without a word
+        if leaving.code == EXIT_INTERRUPTED:
+            complain(INTERRUPTED)
+        raise
+    except KeyboardInterrupt:  # outside of Typer's reach
+        complain(INTERRUPTED)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_PASS)
+    except OSError as error:  # a full disk, a folder without permission
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        sys.exit(EXIT_INCOMPLETE)
+
+
+def complain(message: str) -> None:
+    """One line on stderr, whatever a file name or a key holds."""
+    typer.echo("audit: " + " ".join(message.splitlines()), err=True)

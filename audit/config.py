@@ -22,12 +22,15 @@ from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import OPTIMIZERS
 
 Severity = Annotated[int, Field(ge=0, le=10)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what both numpy's and torch's generators take
+YAML_PROBLEMS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What PyYAML raises: its own errors, and Python's for scalars such as 2021-99-99 or `!!int ''`."""
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, unknown keys refused."""
+    """Base of all settings: immutable, unknown keys refused; JSON has no infinity and no nan."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSettings(Settings):
@@ -40,7 +43,7 @@ class DataSettings(Settings):
     n_train: int = Field(1200, ge=2)  # phantoms only, all classes together
     n_val: int = Field(0, ge=0)
     n_test: int = Field(400, ge=2)
-    split_seed: int = 0  # splits of unsplit folders; content of phantoms
+    split_seed: Seed = 0  # splits of unsplit folders; content of phantoms
     licence: str | None = None
 
 
@@ -84,7 +87,7 @@ class SearchSettings(Settings):
     fit_accuracy: float = Field(0.95, gt=0, le=1)
     finalists: int = Field(3, ge=0)  # scored again, beside the final mean
     rescoring_seeds: int = Field(3, ge=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class TrainingSettings(Settings):
@@ -115,7 +118,7 @@ class EvaluationSettings(Settings):
     drop_tolerance: float = Field(0.10, ge=0, le=1)  # a loss of accuracy below this is tolerated
     min_clean_above_chance: float = Field(0.20, ge=0, le=1)  # else no verdict is given
     bootstrap: int = Field(4000, ge=200)  # resamples
-    seed: int = 0
+    seed: Seed = 0
 
 
 class AuditConfig(Settings):
@@ -128,7 +131,7 @@ class AuditConfig(Settings):
     optimizers: list[str] = Field(["adam", "adabound", "sgd", "sgd-m"], min_length=1)
     normalizations: list[str] = Field(["none", "csn"], min_length=1)
     severities: list[Severity] = Field([0, 1, 2, 5], min_length=1)
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[Seed] = Field([0], min_length=1)
     controls: ControlSettings = ControlSettings()
     baseline: BaselineSettings = BaselineSettings()
     search: SearchSettings = SearchSettings()
@@ -198,12 +201,11 @@ def load_config(
 ) -> AuditConfig:
     """The resolved configuration. `overrides` maps dotted fields to values. Raises ConfigError."""
     merged = read_shipped(name, "", "audit")
-    chosen = profile or str(merged.get("profile", "standard"))
-    merged = merge(merged, read_shipped(chosen, "profiles", "profile"))
-    if file is not None:
-        merged = merge(merged, read_yaml(file))
+    asked = {} if file is None else read_yaml(file)
     for field, value in (overrides or {}).items():
-        merged = merge(merged, nested(field, value))
+        asked = merge(asked, nested(field, value))
+    chosen = profile or str(asked.get("profile") or merged.get("profile", "standard"))
+    merged = merge(merge(merged, read_shipped(chosen, "profiles", "profile")), asked)
     return validated(merge(merged, {"name": name, "profile": chosen}))
 
 
@@ -224,8 +226,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{file}: cannot be read ({error.strerror}); check the path given to --config"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
+    except YAML_PROBLEMS as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(f"{file}: not valid YAML ({reason}); mend the file") from None
 
 

@@ -106,7 +106,8 @@ Pair = tuple[str, str, str]
 
 def pairs_for(attack: AttackSpec, config: AuditConfig) -> list[tuple[Role, Pair]]:
     """Which (model, optimizer, normalization) train under this attack, and why."""
-    grid = [(m, o, n) for m in config.models for o in config.optimizers for n in config.normalizations]
+    # Models innermost: the first results on the screen are one of each model.
+    grid = [(m, o, n) for o in config.optimizers for n in config.normalizations for m in config.models]
     baseline = (config.baseline.model, config.baseline.optimizer, "none")
     if attack.attack in (CLEAN, EVOSHIFT):
         extra: list[tuple[Role, Pair]] = [] if baseline in grid else [("baseline", baseline)]

@@ -47,6 +47,8 @@ class RunStore:
 
         Raises RunDirectoryError where the folder holds something else or cannot be written.
         """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise RunDirectoryError(f"{self.folder}: not a folder; choose another --out")
         record = self.read_plan()
         if record is None and self.folder.is_dir() and any(self.folder.iterdir()):
             raise RunDirectoryError(f"{self.folder}: not empty and holds no audit; choose another --out")
@@ -70,7 +72,7 @@ class RunStore:
         """`plan.json`, None where there is none."""
         try:
             content = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError):
             content = None
@@ -117,8 +119,9 @@ class RunStore:
         """Wall time of all sessions that worked on this audit."""
         last: dict[float, float] = {}
         with contextlib.suppress(OSError):
-            for line in (self.folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(ValueError, KeyError):  # a torn last line
+            text = (self.folder / "events.jsonl").read_text(encoding="utf-8", errors="replace")
+            for line in text.splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn last line
                     event = json.loads(line)
                     last[event["session"]] = max(last.get(event["session"], 0.0), event["elapsed"])
         return sum(last.values())

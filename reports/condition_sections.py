@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audit.results import CLEAN, EVOSHIFT, AuditResult, CellMeasures, ConditionSummary
 from reports import lookups, words
-from reports.document import Block, Column, Figure, RowMark, Shown, Table, Text
+from reports.document import Block, Bullets, Column, Figure, RowMark, Shown, Table, Text
 from reports.figure_images import edit_text
 from reports.lookups import Pair
 
@@ -21,48 +21,42 @@ def shown(figures: list[Figure], kind: str, otherwise: str) -> list[Block]:
 
 def condition_table(result: AuditResult) -> Block:
     """Every pair x attack x severity: finished, failed, nothing dropped."""
-    keys = dict.fromkeys((cell.pair, cell.attack, cell.severity) for cell in result.cells)
+    keys = lookups.ordered_conditions(result)
     if not keys:
         return Text("No training was planned or none is recorded.")
     rows: list[list[str]] = []
     marks: dict[int, RowMark] = {}
-    pairs = lookups.pairs(result)
-    for pair, attack, severity in sorted(keys, key=lambda key: (pairs.index(key[0]), *place_order(key[1:]))):
+    for pair, attack, severity in keys:
         found = lookups.condition(result, pair, attack, severity)
         if found is None:
-            marks[len(rows)] = "alert"
+            marks[len(rows)] = "muted"
             reason = lookups.failure(lookups.cells(result, pair, attack, severity))
             rows.append(
-                [words.pair_label(pair), words.attack_label(attack, severity), reason, "–", "–", "–", "–"]
+                [words.pair_cell(pair), words.attack_cell(attack, severity), reason, "–", "–", "–", "–"]
             )
             continue
         if found.reading == "vulnerable":
-            marks[len(rows)] = "strong"
+            marks[len(rows)] = "alert"
         rows.append(condition_row(result, found))
     return Table(
         "All conditions: accuracy on unchanged test images." + words.caption_limits(result),
         [
-            Column("Pair", 0.20),
-            Column("Trained on", 0.13),
-            Column("Accuracy", 0.20, "right"),
-            Column("Drop from clean", 0.165, "right"),
-            Column("Train fit", 0.085, "right"),
-            Column("α_N", 0.06, "right"),
-            Column("Reading", 0.16),
+            Column(words.PAIR_HEAD, 0.217),
+            Column("Trained on", 0.135),
+            Column("Accuracy", 0.2, "right"),
+            Column("Drop from clean", 0.178, "right"),
+            Column("Train fit", 0.09, "right"),
+            Column("α_N", 0.07, "right"),
+            Column("Reading", 0.11),
         ],
         rows,
         f"{words.sample_statement([c.accuracy for c in result.conditions])} Drop: percentage points, paired "
         "by image and seed. Train fit: accuracy on the training images as trained, mean over trainings, no "
-        "interval. α_N: nuisance sensitivity, 0 = the changed pixels do not steer the prediction, 1 = they "
-        f"decide it. {DAGGER_NOTE} Readings are given for EvoShift only. Bold: vulnerable.",
+        "interval. Random: mean over draws. α_N: nuisance sensitivity, 0 = the changed pixels do not steer "
+        f"the prediction, 1 = they decide it. {DAGGER_NOTE} {words.PX_NOTE} Readings are given for EvoShift "
+        "only. Tinted: vulnerable; grey: failed.",
         marks,
     )
-
-
-def place_order(place: tuple[str, int]) -> tuple[int, int, str]:
-    """Clean first, then EvoShift by severity, then the controls."""
-    rank = {CLEAN: 0, EVOSHIFT: 1}.get(place[0], 2)
-    return (rank, place[1], place[0])
 
 
 def condition_row(result: AuditResult, found: ConditionSummary) -> list[str]:
@@ -73,8 +67,8 @@ def condition_row(result: AuditResult, found: ConditionSummary) -> list[str]:
     if failed:
         accuracy += f"; {failed} of {len(cells)} failed"
     return [
-        words.pair_label(found.pair),
-        words.attack_label(found.attack, found.severity),
+        words.pair_cell(found.pair),
+        words.attack_cell(found.attack, found.severity),
         accuracy,
         "–" if found.drop is None else words.points_interval(found.drop).replace(" points", ""),
         words.percent(found.train_accuracy),
@@ -85,18 +79,24 @@ def condition_row(result: AuditResult, found: ConditionSummary) -> list[str]:
 
 def reading_blocks(result: AuditResult) -> list[Block]:
     """Why each EvoShift condition got its reading."""
-    judged = [c for c in result.conditions if c.reading is not None]
+    everything = [lookups.condition(result, *key) for key in lookups.ordered_conditions(result)]
+    judged = [c for c in everything if c is not None and c.reading is not None]
     if not judged:
         return [Text("No reading was given: no EvoShift training finished.")]
     rows = [
-        [words.pair_label(c.pair), words.pixels(c.severity), str(c.reading), c.reason or "no reason recorded"]
+        [words.pair_cell(c.pair), words.pixels(c.severity), str(c.reading), c.reason or "no reason recorded"]
         for c in judged
     ]
-    marks: dict[int, RowMark] = {i: "strong" for i, c in enumerate(judged) if c.reading == "vulnerable"}
+    marks: dict[int, RowMark] = {i: "alert" for i, c in enumerate(judged) if c.reading == "vulnerable"}
     return [
         Table(
             "Readings under EvoShift and their reasons." + words.caption_limits(result),
-            [Column("Pair", 0.27), Column("Changed", 0.10), Column("Reading", 0.16), Column("Reason", 0.47)],
+            [
+                Column(words.PAIR_HEAD, 0.28),
+                Column("Changed", 0.11),
+                Column("Reading", 0.15),
+                Column("Reason", 0.46),
+            ],
             rows,
             "The intervals in the reasons are at the level corrected for the number of attacked conditions "
             "and therefore wider than those of the table above. "
@@ -109,12 +109,11 @@ def reading_blocks(result: AuditResult) -> list[Block]:
 def fit_blocks(result: AuditResult) -> list[Block]:
     """Three readings of each training, and the measures beside accuracy."""
     fits, others = [], []
-    for found in result.conditions:
-        if found.attack not in (CLEAN, EVOSHIFT):
-            continue
-        measures = lookups.measures(result, found.pair, found.attack, found.severity)
-        if measures:
-            name = [words.pair_label(found.pair), words.attack_label(found.attack, found.severity)]
+    for pair, attack, severity in lookups.ordered_conditions(result):
+        found = lookups.condition(result, pair, attack, severity)
+        measures = lookups.measures(result, pair, attack, severity)
+        if found is not None and measures and attack in (CLEAN, EVOSHIFT):
+            name = [words.pair_cell(pair), words.attack_cell(attack, severity)]
             fits.append(
                 [*name, words.percent_interval(found.accuracy), matched_text(measures), peak_text(measures)]
             )
@@ -127,20 +126,20 @@ def fit_blocks(result: AuditResult) -> list[Block]:
             "Three readings of each training: accuracy on unchanged test images."
             + words.caption_limits(result),
             [
-                Column("Pair", 0.24),
+                Column(words.PAIR_HEAD, 0.23),
                 Column("Trained on", 0.13),
                 Column("Final epoch", 0.20, "right"),
-                Column("Matched fit", 0.215, "right"),
-                Column("Peak (oracle)", 0.215, "right"),
+                Column("Matched fit", 0.22, "right"),
+                Column("Peak (oracle)", 0.22, "right"),
             ],
             fits,
             "Peak is an oracle: the epoch can be picked only with the test answers; it is not a result. "
-            f"{note} {words.sample_statement([c.accuracy for c in result.conditions])}",
+            f"{note} {words.PX_NOTE} {words.sample_statement([c.accuracy for c in result.conditions])}",
         ),
         Table(
             "Other measures on unchanged test images, final epoch." + words.caption_limits(result),
             [
-                Column("Pair", 0.26),
+                Column(words.PAIR_HEAD, 0.26),
                 Column("Trained on", 0.14),
                 Column("Balanced accuracy", 0.24, "right"),
                 Column("AUC", 0.12, "right"),
@@ -150,7 +149,7 @@ def fit_blocks(result: AuditResult) -> list[Block]:
             others,
             "Means over seeds, no intervals. AUC: one class against the rest, averaged over classes. ECE: "
             "expected calibration error, 15 bins, 0 is best. α_S: semantic sensitivity, 0 = guessing, 1 = "
-            f"always right. {note}",
+            f"always right. {note} {words.PX_NOTE}",
         ),
     ]
 
@@ -168,7 +167,7 @@ def matched_text(measures: list[CellMeasures]) -> str:
 def peak_text(measures: list[CellMeasures]) -> str:
     """The best epoch by test accuracy, labelled as the oracle it is."""
     epochs = words.spread(m.peak_epoch for m in measures)
-    return f"oracle {words.mean_range([m.peak_accuracy for m in measures])}, epoch {epochs}"
+    return f"{words.mean_range([m.peak_accuracy for m in measures])}, epoch {epochs}"
 
 
 def other_texts(measures: list[CellMeasures]) -> list[str]:
@@ -202,7 +201,7 @@ def control_blocks(result: AuditResult) -> list[Block]:
             used += [c.accuracy for c in found if c is not None]
             rows.append(
                 [
-                    words.pair_label(pair),
+                    words.pair_cell(pair),
                     words.pixels(severity),
                     *[lookups.accuracy_text(result, pair, *place) for place in places],
                 ]
@@ -219,7 +218,7 @@ def control_blocks(result: AuditResult) -> list[Block]:
             "Accuracy on unchanged test images under controls and under the search."
             + words.caption_limits(result),
             [
-                Column("Pair", 0.28),
+                Column(words.PAIR_HEAD, 0.28),
                 Column("Changed", 0.12),
                 *[Column(draws_title(result, name), share, "right") for name in names],
                 Column(words.ATTACKS[EVOSHIFT], share, "right"),
@@ -227,13 +226,21 @@ def control_blocks(result: AuditResult) -> list[Block]:
             rows,
             f"{words.sample_statement(used)} {DAGGER_NOTE}",
         ),
-        *sentences,
-        Text(
-            "Random search at equal budget was not run, unless a limitation below says otherwise.",
-            kind="note",
-        )
-        if "random-search" not in names
-        else Text("Random search had the budget stated in the protocol.", kind="note"),
+        Bullets(sentences + missing_controls(names)),
+    ]
+
+
+def missing_controls(names: list[str]) -> list[str]:
+    """Controls of the method that this audit did not run."""
+    wanted = {
+        "random": "Random pixels",
+        "shortcut": "Shortcut pixels",
+        "random-search": "Random search at the budget of EvoShift",
+    }
+    return [
+        f"{title}: {words.NOT_RUN}, not part of this audit's configuration."
+        for name, title in wanted.items()
+        if name not in names
     ]
 
 
@@ -244,7 +251,7 @@ def draws_title(result: AuditResult, attack: str) -> str:
     return f"{title} ({words.count(draws, 'draw')})" if attack == "random" else title
 
 
-def compare_controls(pair: Pair, found: list[ConditionSummary | None]) -> list[Block]:
+def compare_controls(pair: Pair, found: list[ConditionSummary | None]) -> list[str]:
     """One sentence per control: is the search apart from it?"""
     *others, search = found
     if search is None:
@@ -255,16 +262,14 @@ def compare_controls(pair: Pair, found: list[ConditionSummary | None]) -> list[B
             continue
         name = words.ATTACKS.get(other.attack, other.attack)
         if search.accuracy.high < other.accuracy.low:
-            parts.append(f"more harm than {name}")
+            parts.append(f"a lower accuracy than {name}")
         elif search.accuracy.low > other.accuracy.high:
-            parts.append(f"less harm than {name}")
+            parts.append(f"a higher accuracy than {name}: the control did more harm")
         else:
-            parts.append(f"not separated from {name} (intervals overlap)")
+            parts.append(f"an accuracy not separated from that of {name} (intervals overlap)")
     if not parts:
         return []
-    return [
-        Text(f"{words.pair_label(pair)}, {words.pixels(search.severity)}: EvoShift did {'; '.join(parts)}.")
-    ]
+    return [f"{words.pair_label(pair)}, {words.pixels(search.severity)}: EvoShift left {'; '.join(parts)}."]
 
 
 def search_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:

@@ -48,20 +48,25 @@ def finished(result: AuditResult, pair: Pair) -> bool:
 
 
 def confusion_figure(result: AuditResult, rows: list[Pair], title: str, folder: Path, file: str) -> Figure:
-    """One page of matrices."""
+    """One page of matrices, the severities of a pair side by side."""
     places = lookups.trained_on(result)[:COLUMNS_PER_FIGURE]
-    drawing = new_drawing(10 + 44 * len(rows))
-    grid = drawing.subplots(len(rows), len(places), squeeze=False)
+    panels = [(pair, place) for pair in rows for place in places]
+    columns = 4 if len(places) in (1, 2, 4) else len(places)
+    lines = -(-len(panels) // columns)
+    drawing = new_drawing(4 + 47 * lines)
+    grid = drawing.subplots(lines, columns, squeeze=False).ravel()
     seeds = []
-    for line, pair in zip(grid, rows, strict=True):
-        for axes, place in zip(line, places, strict=True):
-            found = lookups.measures(result, pair, *place)
-            if found:
-                seeds.append(len(found))
-                draw_matrix(axes, found, result.dataset.class_names)
-            else:
-                draw_nothing(axes, lookups.failure(lookups.cells(result, pair, *place)))
-            axes.set_title(f"{words.method_label(pair)}\n{words.attack_label(*place)}", loc="left")
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (pair, place) in zip(grid, panels, strict=False):
+        found = lookups.measures(result, pair, *place)
+        if found:
+            seeds.append(len(found))
+            draw_matrix(axes, found, result.dataset.class_names)
+        else:
+            draw_nothing(axes, lookups.failure(lookups.cells(result, pair, *place)))
+        method = shorten(" · ".join(words.pair_cell(pair).split(" · ")[-2:]), 24)
+        axes.set_title(f"{method}\n{words.attack_label(*place)}", loc="left", fontsize=7)
     n_images = len(result.dataset.test_labels)
     return save(
         drawing,
@@ -71,10 +76,11 @@ def confusion_figure(result: AuditResult, rows: list[Pair], title: str, folder: 
             file,
             "confusion",
             f"Confusion matrices, {title}",
-            "Rows: true class; columns: predicted class; large: percent of the row; small: images, mean "
-            f"over {words.spread(seeds)} seeds. Right answers lie on the diagonal; a dark column off it is "
-            f"a class that the model now names for other diseases too. n = {n_images} test images. "
-            f"{selection_note(result)}No intervals: see the table of all conditions.",
+            "Rows: true class; columns: predicted class; large (or shade): percent of the row; small: "
+            f"images, mean over {words.spread(seeds)} seeds. Right answers lie on the diagonal; a dark "
+            f"column off it is a class that the model now names for other diseases too. n = {n_images} test "
+            f"images. {selection_note(result)}none: without normalization. No intervals: see the table of "
+            "all conditions.",
             "; ".join(describe_matrix(result, pair, places) for pair in rows),
         ),
     )
@@ -118,7 +124,11 @@ def draw_matrix(axes: Axes, found: list[CellMeasures], names: list[str]) -> None
     axes.set_aspect("equal")
     ticks = [index + 0.5 for index in range(size)]
     labels = [shorten(name, 9) for name in names]
-    axes.set_xticks(ticks, labels, rotation=40, ha="right", rotation_mode="anchor", fontsize=5.6)
+    if size > COUNTS_UP_TO:  # no room for names below: numbers, which stand before the names at the left
+        labels = [f"{shorten(name, 14)} {index}" for index, name in enumerate(names, start=1)]
+        axes.set_xticks(ticks, [str(index) for index in range(1, size + 1)], fontsize=min(5.6, 60 / size))
+    else:
+        axes.set_xticks(ticks, labels, rotation=40, ha="right", rotation_mode="anchor", fontsize=5.6)
     axes.set_yticks(ticks, labels, fontsize=5.6)
     axes.tick_params(length=0, pad=1.5)
     axes.spines[:].set_visible(False)
@@ -191,6 +201,7 @@ def example_figure(result: AuditResult, attack: str, severity: int, folder: Path
 def edit_text(edit: Edit) -> str:
     """'row 12, col 3 = 0.99'."""
     values = ", ".join(words.number(value, 2) for value in edit.value)
+    values = values if len(edit.value) == 1 else f"({values})"
     return f"row {edit.row}, col {edit.col} = {values}"
 
 

@@ -47,7 +47,7 @@ def test_error_figure(result: AuditResult, folder: Path) -> list[Figure]:
         draw_errors(axes, index, len(series), pair, points)
     chance = 1 - 1 / len(result.dataset.class_names)
     axes.axhline(chance, color=BASELINE, linestyle=(0, (4, 3)), linewidth=0.8)
-    axes.text(len(places) - 0.55, chance + 0.015, "guessing", color=MUTED, ha="right", va="bottom")
+    axes.text(-0.47, chance + 0.015, "guessing", color=MUTED, ha="left", va="bottom")
     labels = ["clean" if attack == CLEAN else words.pixels(severity) for attack, severity in places]
     axes.set_xticks(range(len(places)), labels)
     axes.set_xlim(-0.5, len(places) - 0.5)
@@ -189,9 +189,14 @@ def epoch_figure(result: AuditResult, model: str, folder: Path) -> list[Figure]:
         percent_axis(axes)
         axes.set_ylabel("accuracy, %")
         axes.label_outer()
-    handles = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
-    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
-    seeds = words.spread(len(lookups.measures(result, p, *c)) for p in chosen for c in places)
+    handles = {
+        label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    drawing.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
+    finished = {(p, c): len(lookups.measures(result, p, *c)) for p in chosen for c in places}
+    seeds = words.spread(n for n in finished.values() if n)
+    absent = [f"{words.method_label(p)}, {words.attack_label(*c)}" for (p, c), n in finished.items() if not n]
+    left_out = f" Without a finished training, and not drawn: {'; '.join(absent)}." if absent else ""
     partial = (
         " Of this large grid only the worst, the best and the baseline pair are drawn."
         if (len(lookups.pairs(result)) > lookups.LARGE_GRID)
@@ -201,9 +206,10 @@ def epoch_figure(result: AuditResult, model: str, folder: Path) -> list[Figure]:
         f"accuracy-by-epoch-{slug(model)}.svg",
         "epochs",
         f"Accuracy by epoch, {model}",
-        "Solid: unchanged test images; dashed: training images as trained. A dashed line near 100 % above a "
-        "solid line near the dotted one (guessing) is a model that reads the changed pixels and not the "
-        f"image.{partial} Mean over {seeds} seeds; no interval is drawn (see the table of all conditions).",
+        "Solid: unchanged test images; dashed: training images as trained. A dashed line near 100 % above "
+        "a solid line near the dotted one (guessing) is a model that reads the changed pixels and not the "
+        f"image.{partial}{left_out} Mean over {seeds} seeds; no interval is drawn (see the table of all "
+        "conditions).",
         "Test accuracy after the last epoch. " + "; ".join(endings),
     )
     return [save(drawing, result, folder, figure)]

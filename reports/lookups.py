@@ -17,6 +17,7 @@ from reports.words import NOT_RUN, dagger, percent_interval
 
 Pair = tuple[str, str, str]
 
+REASON = 160  # signs of a failure in a table cell; the limitations give it in full
 LARGE_GRID = 12  # pairs; above, figures with one panel per pair show a selection
 
 
@@ -53,6 +54,14 @@ def measures(result: AuditResult, pair: Pair, attack: str, severity: int) -> lis
     return [m for m in found if m is not None]
 
 
+def ordered_conditions(result: AuditResult) -> list[tuple[Pair, str, int]]:
+    """All conditions, finished or failed: by pair; in it clean, EvoShift by severity, the controls."""
+    keys = dict.fromkeys((cell.pair, cell.attack, cell.severity) for cell in result.cells)
+    place = {pair: index for index, pair in enumerate(pairs(result))}
+    rank = {CLEAN: 0, EVOSHIFT: 1}
+    return sorted(keys, key=lambda key: (place[key[0]], rank.get(key[1], 2), key[2], key[1]))
+
+
 def failed_cells(result: AuditResult) -> list[CellResult]:
     """Cells that failed."""
     return [cell for cell in result.cells if cell.status == "failed"]
@@ -61,7 +70,9 @@ def failed_cells(result: AuditResult) -> list[CellResult]:
 def failure(found: Sequence[CellResult]) -> str:
     """'failed: reason' of the first failed cell; 'not run' where there is none."""
     reasons = [cell.failure or "no reason recorded" for cell in found if cell.status == "failed"]
-    return f"failed: {reasons[0]}" if reasons else NOT_RUN
+    if not reasons:
+        return NOT_RUN
+    return f"failed: {reasons[0][:REASON]}" + ("…" if len(reasons[0]) > REASON else "")
 
 
 def accuracy_text(result: AuditResult, pair: Pair, attack: str, severity: int) -> str:
@@ -82,7 +93,7 @@ def baseline_pair(result: AuditResult) -> Pair | None:
 
 
 def reference_optimizer(result: AuditResult) -> str:
-    """The optimizer of Fig. 4-2a and Table 4.1: Adam where it was run, else the baseline's, else the first."""
+    """The optimizer of Fig. 4-2a and Table 4.1: Adam where it was run, else the baseline's or the first."""
     names = list(dict.fromkeys(cell.optimizer for cell in result.cells))
     baseline = baseline_pair(result)
     if "adam" in names:

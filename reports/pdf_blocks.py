@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from functools import singledispatchmethod
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from reportlab.lib.colors import HexColor, white
 from reportlab.lib.enums import TA_CENTER, TA_LEFT, TA_RIGHT
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.platypus import Flowable, KeepTogether, Paragraph, Spacer
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Spacer
 from reportlab.platypus import Table as GridTable
 from svglib.svglib import svg2rlg
 
@@ -21,12 +22,17 @@ from reports.document import Bullets, Column, Cover, Facts, Heading, Section, Sh
 from reports.style import ACCENT, ALERT, BOLD, FALLBACK, INK, MUTED, REGULAR, RULE, TEXT_WIDTH, TINT
 
 ALIGN = {"left": TA_LEFT, "right": TA_RIGHT, "center": TA_CENTER}
-UNBROKEN = re.compile(
-    r"−?\d[\d.,–]* (?:%|points|px)(?: \([^()]{1,24}\))?|[−\d.]+ \([−\d.]+(?:–| to )[−\d.]+\)"
-)
+NUMBER = r"−?\d[\d.]*"
+UNIT = r"(?:%|points?|pixels?)"
+BRACKET = r"(?:\([−\d.]+(?:–| to )[−\d.]+\)|\[[−\d.]+; [−\d.]+\])(?: †)?"
+IN_TEXT = re.compile(rf"{NUMBER} {UNIT}(?: {BRACKET})?|{NUMBER} {BRACKET}")
+IN_CELL = re.compile(rf"{NUMBER} {UNIT}|{BRACKET}")  # narrow: the interval may stand below its estimate
 SUBSCRIPTS = re.compile(r"([Nα])_([pSN])\b")
 WIDTH = TEXT_WIDTH * mm
 MAX_FIGURE = 205 * mm
+SHORT_TABLE = 14  # rows; a longer table may run over the end of a page
+CELL_SIGNS = 3000  # signs that a column as wide as the page may hold in one cell
+ROOM = 60 * mm  # below a heading or a caption
 
 
 def make_styles() -> dict[str, ParagraphStyle]:
@@ -60,8 +66,9 @@ def make_styles() -> dict[str, ParagraphStyle]:
         style("lead", 11.5, 17, spaceAfter=9),
         style("bullet", 9.5, 13.4, leftIndent=13, bulletIndent=2, spaceAfter=3),
         style("caption", 8.5, 11.8, spaceBefore=8, spaceAfter=4, keepWithNext=1, **bold),
-        style("cell", 8, 10.6, splitLongWords=1),
-        style("head", 8, 10.6, **bold),
+        style("long_caption", 8.5, 11.8, spaceBefore=8, spaceAfter=4, **bold),
+        style("cell", 7.8, 10.6, splitLongWords=1),
+        style("head", 7.8, 10.6, **bold),
         style("note", 7.5, 10.4, textColor=HexColor(MUTED), spaceBefore=3, spaceAfter=10),
         style("figure_caption", 8, 11.2, spaceBefore=2, spaceAfter=12),
         style("contents", 9.5, 15),
@@ -77,12 +84,12 @@ class Typesetter:
         self.fallback = re.compile(f"[{re.escape(''.join(sorted(fallback)))}]+") if fallback else None
         self.styles = make_styles()
 
-    def markup(self, text: str) -> str:
+    def markup(self, text: str, unbroken: re.Pattern[str] = IN_TEXT) -> str:
         """Plain text as reportlab's XML: escaped, subscripts set, numbers kept with their units."""
         escaped = html.escape(text, quote=False)
         escaped = "".join(sign if sign.isprintable() else " " for sign in escaped)
-        escaped = UNBROKEN.sub(lambda match: f"<nobr>{match[0]}</nobr>", escaped)
-        escaped = SUBSCRIPTS.sub(r'\1<sub size="70%">\2</sub>', escaped)
+        escaped = unbroken.sub(lambda match: f"<nobr>{match[0]}</nobr>", escaped)
+        escaped = SUBSCRIPTS.sub(r'\1<sub rise="1.6" size="70%">\2</sub>', escaped)
         if self.fallback is not None:
             escaped = self.fallback.sub(lambda match: f'<font name="{FALLBACK}">{match[0]}</font>', escaped)
         return escaped
@@ -138,10 +145,10 @@ class Typesetter:
         text = f"{number}  {section.heading}"
         heading = self.paragraph(text, "heading")
         heading.outline_entry = (0, text, f"section-{number}")
-        flowables = [heading]
-        for block in section.blocks:
-            flowables += self.set(block)
-        return flowables
+        flowables = [flowable for block in section.blocks for flowable in self.set(block)]
+        if flowables and isinstance(flowables[0], KeepTogether):  # else the heading may stay behind alone
+            return [KeepTogether([heading, *flowables[0]._content]), *flowables[1:]]
+        return [CondPageBreak(ROOM), heading, *flowables]
 
     @singledispatchmethod
     def set(self, block: object) -> list[Flowable]:
@@ -184,49 +191,74 @@ class Typesetter:
 
     @set.register
     def _(self, block: Table) -> list[Flowable]:
+        note = self.paragraph(block.note, "note") if block.note else Spacer(1, 10)
+        if len(block.rows) <= SHORT_TABLE:
+            caption = self.paragraph(block.caption, "caption")
+            return [KeepTogether([caption, self.grid(block, []), note])]
+        # The note is the last row, so that it does not stand alone on the next page.
+        last_row = [[note, *[""] * (len(block.columns) - 1)]]
+        caption = self.paragraph(block.caption, "long_caption")
+        return [CondPageBreak(ROOM), caption, self.grid(block, last_row)]
+
+    def grid(self, block: Table, last_row: list[list[Any]]) -> Flowable:
+        """Head and rows; the head is repeated on each page. `last_row` spans all columns."""
         total = sum(column.share for column in block.columns)
-        head = [self.cell(column.title, column, "head") for column in block.columns]
-        body = [
-            [
-                self.cell(text, column, "head" if block.marks.get(i) == "strong" else "cell")
-                for text, column in zip(row, block.columns, strict=True)
-            ]
-            for i, row in enumerate(block.rows)
-        ]
+        rows = [[self.cell(column.title, column, "head") for column in block.columns]]
+        for index, row in enumerate(block.rows):
+            style = "head" if block.marks.get(index) == "strong" else "cell"
+            rows.append([self.cell(text, c, style) for text, c in zip(row, block.columns, strict=True)])
         grid = GridTable(
-            [head, *body], colWidths=[WIDTH * c.share / total for c in block.columns], repeatRows=1
+            rows + last_row, colWidths=[WIDTH * c.share / total for c in block.columns], repeatRows=1
         )
-        grid.setStyle(
-            [
-                *BASE_STYLE,
-                ("BACKGROUND", (0, 0), (-1, 0), HexColor(TINT)),
-                ("LINEABOVE", (0, 0), (-1, 0), 0.8, HexColor(INK)),
-                ("LINEBELOW", (0, 0), (-1, 0), 0.5, HexColor(INK)),
-                ("LINEBELOW", (0, 1), (-1, -2), 0.3, HexColor(RULE)),
-                ("LINEBELOW", (0, -1), (-1, -1), 0.8, HexColor(INK)),
-                *[
-                    ("BACKGROUND", (0, i + 1), (-1, i + 1), HexColor(MARK_COLOURS[mark]))
-                    for i, mark in block.marks.items()
-                    if mark in MARK_COLOURS
-                ],
-            ]
-        )
-        flowables = [self.paragraph(block.caption, "caption"), grid]
-        return [*flowables, self.paragraph(block.note, "note") if block.note else Spacer(1, 10)]
+        grid.setStyle([*BASE_STYLE, *table_style(block), *(LAST_ROW if last_row else [])])
+        return grid
 
     def cell(self, text: str, column: Column, style: str) -> Flowable:
-        """One cell, aligned as its column."""
+        """One cell, aligned as its column; cut where it would outgrow the page."""
+        limit = int(CELL_SIGNS * column.share)
+        if len(text) > limit:
+            text = text[:limit] + "… (cut; in full in results.json)"
         aligned = ParagraphStyle("aligned", self.styles[style], alignment=ALIGN[column.align])
-        return Paragraph(self.markup(text), aligned)
+        return Paragraph(self.markup(text, IN_CELL), aligned)
+
+
+def table_style(block: Table) -> list[tuple[Any, ...]]:
+    """Rules above and below, tints of marked rows, room between numbers and the text after them."""
+    last = len(block.rows)
+    ink, rule = HexColor(INK), HexColor(RULE)
+    padded = [
+        ("RIGHTPADDING", (i, 0), (i, last), 9)
+        for i, (column, following) in enumerate(pairwise(block.columns))
+        if column.align == "right" and following.align == "left"
+    ]
+    tinted = [
+        ("BACKGROUND", (0, i + 1), (-1, i + 1), HexColor(MARK_COLOURS[mark]))
+        for i, mark in block.marks.items()
+        if mark in MARK_COLOURS
+    ]
+    return [
+        ("BACKGROUND", (0, 0), (-1, 0), HexColor(TINT)),
+        ("LINEABOVE", (0, 0), (-1, 0), 0.8, ink),
+        ("LINEBELOW", (0, 0), (-1, 0), 0.5, ink),
+        ("LINEBELOW", (0, 1), (-1, last - 1), 0.3, rule),
+        ("LINEBELOW", (0, last), (-1, last), 0.8, ink),
+        *padded,
+        *tinted,
+    ]
 
 
 BASE_STYLE = [
     ("FONT", (0, 0), (-1, -1), REGULAR),
     ("VALIGN", (0, 0), (-1, -1), "TOP"),
-    ("LEFTPADDING", (0, 0), (-1, -1), 3),
-    ("RIGHTPADDING", (0, 0), (-1, -1), 3),
+    ("LEFTPADDING", (0, 0), (-1, -1), 4),
+    ("RIGHTPADDING", (0, 0), (-1, -1), 4),
     ("TOPPADDING", (0, 0), (-1, -1), 2.5),
     ("BOTTOMPADDING", (0, 0), (-1, -1), 3.5),
+]
+LAST_ROW = [
+    ("SPAN", (0, -1), (-1, -1)),
+    ("LEFTPADDING", (0, -1), (-1, -1), 0),
+    ("NOSPLIT", (0, -3), (-1, -1)),
 ]
 MARK_COLOURS = {"muted": "#f1f4f7", "alert": "#fbeee6"}
 

@@ -22,7 +22,7 @@ CLASS_TABLES = 4  # models for which Table 4.1 is printed
 def results_sections(result: AuditResult, figures: list[Figure]) -> list[Section]:
     """All measurements, from the overview to the single pixel."""
     return [
-        Section("Results", [*error_blocks(result, figures), *class_blocks(result)], new_page=True),
+        Section("Results", [*error_blocks(result, figures), *class_blocks(result)]),
         Section("Robustness scores", score_blocks(result, figures)),
         Section("All conditions", [condition_table(result), *reading_blocks(result), *fit_blocks(result)]),
         Section("Controls", control_blocks(result)),
@@ -164,12 +164,12 @@ def score_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
         score = "1 (baseline)" if row.is_baseline else words.ratio_interval(row.score)
         severities = ", ".join(map(str, row.severities))
         pair = (row.model, row.optimizer, row.normalization)
-        rows.append([words.pair_label(pair), score, severities, row.note or "comparable"])
+        rows.append([words.pair_cell(pair), score, severities, row.note or "comparable"])
     absent = [words.pair_label(p) for p in lookups.pairs(result) if p not in scored_pairs(result)]
     table = Table(
         "Robustness scores, highest first." + words.caption_limits(result),
         [
-            Column("Pair", 0.34),
+            Column(words.PAIR_HEAD, 0.34),
             Column("Score", 0.20, "right"),
             Column("Pixels", 0.10, "right"),
             Column("Fit and clean accuracy against the baseline", 0.36),

@@ -35,7 +35,9 @@ NOTICE = (
 )
 
 VERDICT_TEXTS = {
-    "vulnerable": "At least one attacked training lost surely more accuracy than the tolerance fixed beforehand.",
+    "vulnerable": (
+        "At least one attacked training lost surely more accuracy than the tolerance fixed beforehand."
+    ),
     "within tolerance": (
         "Every attacked training lost surely less accuracy than the tolerance fixed beforehand. This is no "
         "proof of safety: a perturbation that does more harm may exist."
@@ -44,11 +46,17 @@ VERDICT_TEXTS = {
     "incomplete": "Parts of the audit failed or are missing, so that no verdict is given.",
 }
 
-EXPLANATION = (
-    "A few pixels were changed in the training images, the same ones in every image of a class. A model can "
-    "then learn the pixel and not the disease: it looks excellent in training and fails on images that "
-    "nobody has changed. The audit searched for changes that do the most harm, trained each model on them, "
-    "and tested it on unchanged images. Test images were never altered."
+THREAT = (
+    "Here a few pixels are changed in the training images, the same ones in every image of a class. A model "
+    "can then learn the pixel and not the disease: it looks excellent in training and fails on images that "
+    "nobody has changed. "
+)
+ATTACKED = (
+    "The audit searched for changes that do the most harm, trained each model on them, and tested it on "
+    "unchanged images."
+)
+NOT_ATTACKED = (
+    "This audit holds no training on images changed by the search: it shows clean performance at most."
 )
 
 
@@ -120,7 +128,7 @@ def summary_section(result: AuditResult) -> Section:
         [
             Text(finding.sentence, kind="lead"),
             Text(f"{finding.verdict}: {finding.reason}.", "Verdict"),
-            Text(EXPLANATION, "What was done"),
+            Text(THREAT + (ATTACKED if lookups.severities(result) else NOT_ATTACKED), "What was done"),
             summary_table(result),
             Heading("What to do"),
             Bullets(finding.actions or ["No action was derived from this audit."], numbered=True),

@@ -209,7 +209,7 @@ def limitations_section(result: AuditResult) -> Section:
     if failed:
         rows = [
             [
-                words.pair_label(c.pair),
+                words.pair_cell(c.pair),
                 words.attack_label(c.attack, c.severity),
                 str(c.seed),
                 f"failed: {c.failure or 'no reason recorded'}",
@@ -217,7 +217,7 @@ def limitations_section(result: AuditResult) -> Section:
             for c in failed
         ]
         columns = [
-            Column("Pair", 0.32),
+            Column(words.PAIR_HEAD, 0.32),
             Column("Trained on", 0.22),
             Column("Seed", 0.08, "right"),
             Column("Reason", 0.38),

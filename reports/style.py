@@ -40,7 +40,7 @@ VERDICTS = {
     "incomplete": "#5a6470",
 }
 
-TEXT_WIDTH = 166.0  # mm
+TEXT_WIDTH = 170.0  # mm
 INCH = 25.4  # mm
 FALLBACK_FONTS = ("DroidSansFallback*.ttf", "ipag.ttf", "ipagp.ttf", "NotoSansCJK*.ttf", "wqy*.ttf", "uming*")
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")

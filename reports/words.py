@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from audit.results import CLEAN, EVOSHIFT, AuditResult, ConditionSummary, Interval
 
 UNDER_FITTED = "†"
+PX_NOTE = "px: pixels changed in every training image of a class."
 NOT_RUN = "not run"
 
-ATTACKS = {CLEAN: "clean", EVOSHIFT: "EvoShift", "random": "random pixels", "shortcut": "shortcut"}
+ATTACKS = {CLEAN: "clean", EVOSHIFT: "EvoShift", "random": "random", "shortcut": "shortcut"}
 NORMALIZATIONS = {"none": "no normalization", "csn": "CSN"}
+TABLE_NORMALIZATIONS = {"none": "none", "csn": "CSN"}
+PAIR_HEAD = "Model · optimizer · normalization"
 
 
 def number(value: float, digits: int = 1) -> str:
@@ -113,6 +116,12 @@ def attack_label(attack: str, severity: int) -> str:
     return name if attack == CLEAN else f"{name}, {pixels(severity)}"
 
 
+def attack_cell(attack: str, severity: int) -> str:
+    """'EvoShift, 2 px': the same in a table whose note explains px."""
+    name = ATTACKS.get(attack, attack)
+    return name if attack == CLEAN else f"{name}, {severity} px"
+
+
 def normalization_label(name: str) -> str:
     """'no normalization', 'CSN', or the name itself."""
     return NORMALIZATIONS.get(name, name)
@@ -122,6 +131,12 @@ def pair_label(pair: tuple[str, str, str]) -> str:
     """'resnet50 · adam · CSN'."""
     model, optimizer, normalization = pair
     return f"{model} · {optimizer} · {normalization_label(normalization)}"
+
+
+def pair_cell(pair: tuple[str, str, str]) -> str:
+    """'resnet50 · adam · none': the pair in a table whose head says what the third word is."""
+    model, optimizer, normalization = pair
+    return f"{model} · {optimizer} · {TABLE_NORMALIZATIONS.get(normalization, normalization)}"
 
 
 def method_label(pair: tuple[str, str, str]) -> str:

@@ -14,7 +14,7 @@ import pytest
 from audit.config import DataSettings
 from audit.data.dataset import groups_in_several_splits
 from audit.data.load import KNOWN_SETS, load_dataset
-from audit.data.npz import consecutive_numbers, fit_square, read_npz
+from audit.data.npz import fit_square, read_npz
 from audit.errors import ConfigError, DataError
 
 
@@ -135,11 +135,6 @@ def test_groups_of_other_types_agree(tmp_path: Path) -> None:
         None,
     )
     assert groups_in_several_splits(dataset) == 2
-
-
-def test_consecutive_numbers_by_first_appearance() -> None:
-    assert consecutive_numbers(np.array(["b", "a", "b", "c"])).tolist() == [0, 1, 0, 2]
-    assert consecutive_numbers(np.array([], dtype=str)).tolist() == []
 
 
 # ---- resize

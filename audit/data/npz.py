@@ -1,6 +1,6 @@
 """MedMNIST-style .npz files: `{train,val,test}_images`, `_labels`, and optionally `_groups`, `class_names`.
 
-Also here, because every reader of finished images needs them: the known sets, the resize and the leak note.
+Also here, because every reader of finished images needs them: the known sets and the resize.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.data.dataset import SPLITS, ImageDataset, Images, Labels, Split
+from audit.data.grouping import consecutive_numbers, leak_notes
 from audit.errors import ConfigError, DataError
 
 LICENCE_NOT_STATED = "not stated"
@@ -120,33 +120,6 @@ def fit_square(images: Images, size: int) -> Images:
 def resize_mode(edge: int, size: int) -> str:
     """The interpolation that `fit_square` uses from `edge` to `size` pixels, as MONAI names it."""
     return "area" if size < edge else "bilinear"
-
-
-def leak_notes(splits: Mapping[str, Split]) -> tuple[str, ...]:
-    """One sentence, with counts, for every two splits that share patients or lesions; none where ids lack."""
-    notes = []
-    for first, second in combinations(("test", "train", "val"), 2):
-        one, other = splits[first].groups, splits[second].groups
-        if one is None or other is None:
-            continue
-        shared = np.intersect1d(one, other)
-        if len(shared):
-            notes.append(
-                f"leak between the given splits: patients or lesions in both {first} and {second}: "
-                f"{len(shared)} ({int(np.isin(one, shared).sum())} of {len(one)} {first} images)"
-            )
-    return tuple(notes)
-
-
-def consecutive_numbers(identifiers: npt.NDArray[Any]) -> Labels:
-    """0, 1, 2 ... in order of first appearance, equal identifiers alike: (N,) of any type to int64 (N,).
-
-    First appearance rather than sorted order, so that a number says nothing about the identifier.
-    """
-    _, first, inverse = np.unique(identifiers, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse.reshape(-1)]
 
 
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

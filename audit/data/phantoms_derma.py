@@ -40,19 +40,30 @@ def draw_lesion(label: str, skin: Skin, size: int, rng: Rng) -> Floats:
     axis = np.linspace(-1, 1, size)
     x, y = axis[None, :], axis[:, None]
     picture = skin.tone[:, None, None] * (1 + skin.roughness * cloud(size, 10, rng))
+    picture = add_marks(picture, x, y, rng)
     distance = irregular_distance(x, y, rng)
     picture = LESIONS[label](picture, distance, x, y, size, rng)
     picture = add_hairs(picture, x, y, skin.hairs, rng)
     return photographed(picture, x, y, rng)
 
 
+def add_marks(picture: Floats, x: Floats, y: Floats, rng: Rng) -> Floats:
+    """Freckles, pale scars and red spots that mean nothing, in every class: a colour alone is no diagnosis."""
+    for factor in (np.array([0.55, 0.45, 0.40]), np.array([1.5, 1.6, 1.7]), np.array([1.1, 0.6, 0.6])):
+        for _ in range(rng.integers(0, 4)):
+            reach = np.hypot(x - rng.uniform(-1, 1), y - rng.uniform(-1, 1)) / rng.uniform(0.06, 0.16)
+            coloured = np.minimum(picture * factor[:, None, None], 1)
+            picture = blend(picture, coloured, inside(reach, 0.1) * rng.uniform(0.5, 1.0))
+    return picture
+
+
 def irregular_distance(x: Floats, y: Floats, rng: Rng) -> Floats:
     """Distance from the lesion's centre in units of its own, uneven radius: inside where < 1."""
-    dx, dy = x - rng.uniform(-0.35, 0.35), y - rng.uniform(-0.35, 0.35)
+    dx, dy = x - rng.uniform(-0.5, 0.5), y - rng.uniform(-0.5, 0.5)
     turn, stretch = rng.uniform(0, np.pi), rng.uniform(0.75, 1.3)
     along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
     angle = np.arctan2(across, along)
-    radius = rng.uniform(0.35, 0.55) * np.ones_like(angle)
+    radius = rng.uniform(0.28, 0.5) * np.ones_like(angle)
     for wave in (2, 3, 5):
         radius = radius * (1 + rng.uniform(0.02, 0.10) * np.sin(wave * angle + rng.uniform(0, 2 * np.pi)))
     return np.asarray(np.hypot(along * stretch, across / stretch) / radius)
@@ -89,7 +100,7 @@ def erythema(picture: Floats, distance: Floats, x: Floats, y: Floats, size: int,
     """A diffuse reddening that fades into the skin."""
     red = picture * np.array([1.12, 0.55, 0.55])[:, None, None]
     patchy = inside(distance * 0.8, 0.22) * (1 + 0.2 * cloud(size, 8, rng))
-    return blend(picture, red, np.clip(patchy, 0, 1) * rng.uniform(0.75, 1.0))
+    return blend(picture, red, np.clip(patchy, 0, 1) * rng.uniform(0.55, 0.9))
 
 
 def ulcer(picture: Floats, distance: Floats, x: Floats, y: Floats, size: int, rng: Rng) -> Floats:
@@ -134,7 +145,7 @@ def add_hairs(picture: Floats, x: Floats, y: Floats, count: int, rng: Rng) -> Fl
 
 def photographed(picture: Floats, x: Floats, y: Floats, rng: Rng) -> Floats:
     """Uneven light, white balance, exposure and sensor noise."""
-    light = 1 + rng.uniform(-0.2, 0.2) * x + rng.uniform(-0.2, 0.2) * y
-    balance = rng.uniform(0.92, 1.08, 3)[:, None, None]
-    noisy = picture * light * balance * rng.uniform(0.8, 1.1) + rng.normal(0, 0.025, picture.shape)
+    light = 1 + rng.uniform(-0.35, 0.35) * x + rng.uniform(-0.35, 0.35) * y
+    balance = rng.uniform(0.9, 1.1, 3)[:, None, None]
+    noisy = picture * light * balance * rng.uniform(0.55, 1.15) + rng.normal(0, 0.025, picture.shape)
     return np.clip(noisy, 0, 1)

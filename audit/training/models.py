@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
 STEM_STRIDE = {"half": 2, "full": 1}
 
 
-def _resnet(architecture: str, n_classes: int, channels: int, stem: str) -> nn.Module:
+def _resnet(
+    architecture: str, n_classes: int, channels: int, stem: str, zero_init_residual: bool = False
+) -> nn.Module:
     import torchvision
     from torch import nn
 
-    network: nn.Module = torchvision.models.get_model(architecture, weights=None, num_classes=n_classes)
+    network: nn.Module = torchvision.models.get_model(
+        architecture, weights=None, num_classes=n_classes, zero_init_residual=zero_init_residual
+    )
     if stem in STEM_STRIDE:
         network.conv1 = nn.Conv2d(channels, 64, 3, STEM_STRIDE[stem], padding=1, bias=False)
         network.maxpool = nn.Identity()
@@ -73,7 +78,9 @@ class ModelRow:
 
 
 MODELS: dict[str, ModelRow] = {
-    "resnet50": ModelRow("ResNet-50", _resnet),
+    # Residual branches that start at zero (Goyal et al. 2017): without it ResNet-50 over-fits short
+    # trainings (docs/log.md, 2026-11-23).
+    "resnet50": ModelRow("ResNet-50", partial(_resnet, zero_init_residual=True)),
     "densenet121": ModelRow("DenseNet-121", _densenet),
     "resnet18": ModelRow("ResNet-18", _resnet),
     "small-cnn": ModelRow("small CNN (4 convolutions, batch norm)", _small_cnn),

@@ -1,0 +1,237 @@
+"""`audit run` to the end: what it writes, what it never tells, and how it goes on after a break."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.results import AuditResult, CellResult
+from tests.command_line import READING, Command, Outcome, make_command, process
+from tests.tiny_audit import PATIENT, as_options, write_npz
+
+CELLS = 8  # 2 seeds x (clean, shortcut, random, evoshift)
+OWNER = "Erika-Mustermann"  # a folder above the data that names somebody
+
+
+@pytest.fixture
+def audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return make_command(tmp_path, monkeypatch, capsys)
+
+
+@dataclass(frozen=True)
+class TinyRun:
+    """A finished audit. Do not change `folder`: work on a copy."""
+
+    data: Path
+    folder: Path
+    outcome: Outcome
+
+    @property
+    def arguments(self) -> list[str]:
+        return [
+            "run",
+            "oct",
+            "--data",
+            str(self.data),
+            *as_options(workers=1, training__epochs=5),
+            "--json",
+            "--out",
+        ]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """`audit run ... --json` in a process of its own."""
+    home = tmp_path_factory.mktemp("home")
+    run = TinyRun(write_npz(home / OWNER / "tiny.npz"), home / "out", Outcome(0, "", ""))
+    started = process(*run.arguments, run.folder, cwd=home)
+    out, err = started.communicate(timeout=300)
+    assert started.returncode == 0, err
+    return TinyRun(run.data, run.folder, Outcome(started.returncode, out, err))
+
+
+def test_json_is_one_object_and_alone_on_stdout(tiny: TinyRun) -> None:
+    assert tiny.outcome.out.count("\n") == 1
+    shown = json.loads(tiny.outcome.out)
+    result = AuditResult.load(tiny.folder / "results.json")
+    assert shown["run_dir"] == str(tiny.folder)
+    assert shown["report"] == str(tiny.folder / "report.pdf")
+    assert (shown["verdict"], shown["audit_id"]) == (result.finding.verdict, result.audit_id)
+    assert shown["scores"] == [row.model_dump() for row in result.scores]
+    assert [row["model"] for row in shown["scores"]] == ["small-cnn"]
+    assert shown["state"] == "complete"
+
+
+def test_progress_and_result_are_on_stderr_without_colour(tiny: TinyRun) -> None:
+    assert tiny.outcome.err.startswith(READING)
+    assert tiny.outcome.err.count("small-cnn    adam     none  clean ") == 2
+    assert "finding" in tiny.outcome.err
+    assert "\x1b" not in tiny.outcome.err
+    assert "Warning" not in tiny.outcome.err
+
+
+def test_what_a_run_directory_holds(tiny: TinyRun) -> None:
+    files = {p.relative_to(tiny.folder).as_posix() for p in tiny.folder.rglob("*") if p.is_file()}
+    by_folder = {
+        name: [f for f in files if f.startswith(f"{name}/")] for name in ("cells", "perturbations", "figures")
+    }
+    assert {f for f in files if "/" not in f} == {
+        "config.yaml", "events.jsonl", "plan.json", "report.pdf", "results.json",
+    }  # fmt: skip
+    plan = json.loads((tiny.folder / "plan.json").read_text())
+    assert sorted(by_folder["cells"]) == sorted(f"cells/{cell['id']}.json" for cell in plan["cells"])
+    assert len(by_folder["cells"]) == CELLS
+    assert sorted(name.rpartition("-")[0] for name in by_folder["perturbations"]) == [
+        "perturbations/evoshift-np1", "perturbations/random-np1-draw0", "perturbations/shortcut-np1",
+    ]  # fmt: skip
+    assert by_folder["figures"]
+    assert all(name.endswith(".svg") for name in by_folder["figures"])
+    assert sum(map(len, by_folder.values())) + 5 == len(files)
+    assert (tiny.folder / "report.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_results_hold_every_cell_and_the_squares_are_learned(tiny: TinyRun) -> None:
+    result = AuditResult.load(tiny.folder / "results.json")
+    assert [cell.status for cell in result.cells] == ["done"] * CELLS
+    assert result.dataset.groups == {"train": 32, "val": 0, "test": 12}
+    assert result.seconds > 0
+    assert all(len(cell.predictions) == 24 for cell in result.cells)
+
+
+def test_nothing_tells_where_the_data_lie_or_who_the_patients_are(tiny: TinyRun) -> None:
+    shared = (tiny.folder / "results.json").read_text() + tiny.outcome.err + tiny.outcome.out
+    shared += "".join(p.read_text() for p in tiny.folder.glob("cells/*.json"))
+    shared += "".join(p.read_text() for p in tiny.folder.glob("figures/*.svg"))
+    for secret in (OWNER, str(tiny.data.parent), PATIENT, PATIENT.lower()):
+        assert secret not in shared
+    command = AuditResult.load(tiny.folder / "results.json").command
+    assert command.startswith("audit run oct --data tiny.npz --set ")
+    assert command.endswith(" --json --out out")
+
+
+# ---- the same command again
+
+
+def copy_of(tiny: TinyRun) -> Path:
+    """A copy under the same name, as `--out` stands in the recorded command."""
+    return Path(shutil.copytree(tiny.folder, Path.cwd() / "out"))
+
+
+def whole_content(folder: Path, *kinds: str) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for kind in kinds for p in folder.glob(kind)}
+
+
+def comparable(folder: Path) -> dict[str, Any]:
+    """results.json without clocks, and without how many workers there were."""
+    content: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    for clock in ("seconds", "created", "command", "environment"):
+        del content[clock]
+    for cell in content["cells"]:
+        del cell["seconds"]
+    for perturbation in content["perturbations"]:
+        if perturbation["search"] is not None:
+            del perturbation["search"]["seconds"]
+    return content
+
+
+def test_the_same_command_again_trains_nothing(audit: Command, tiny: TinyRun) -> None:
+    folder = copy_of(tiny)
+    before = whole_content(folder, "*.json*", "cells/*", "perturbations/*")
+    outcome = audit(*tiny.arguments, folder)
+    assert outcome.code == 0
+    assert "all trainings are done already\n" in outcome.err
+    assert f"{CELLS} trainings are kept from an earlier start; 0 to do\n" in outcome.err
+    assert whole_content(folder, "*.json*", "cells/*", "perturbations/*") == before
+    assert json.loads(outcome.out) == json.loads(tiny.outcome.out) | {
+        "run_dir": str(folder),
+        "report": str(folder / "report.pdf"),
+    }
+
+
+def test_one_deleted_cell_is_trained_again_alone(audit: Command, tiny: TinyRun) -> None:
+    """With it goes the file of its perturbation, which is searched again: to the same pixels."""
+    folder = copy_of(tiny)
+    result = AuditResult.load(folder / "results.json")
+    lost = next(cell for cell in result.cells if cell.attack == "evoshift")
+    (folder / "cells" / f"{lost.id}.json").unlink()
+    next(folder.glob("perturbations/evoshift-*")).unlink()
+    kept = {p: p.stat().st_mtime_ns for p in folder.glob("cells/*")}
+    outcome = audit(*tiny.arguments, folder)
+    assert outcome.code == 0
+    assert f"{CELLS - 1} trainings are kept from an earlier start; 1 to do\n" in outcome.err
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("cells/*") if p in kept} == kept
+    again = cell_of(folder, lost.id)
+    assert again.model_copy(update={"seconds": lost.seconds}) == lost
+    assert comparable(folder) == comparable(tiny.folder)
+
+
+def cell_of(folder: Path, cell_id: str) -> CellResult:
+    return next(c for c in AuditResult.load(folder / "results.json").cells if c.id == cell_id)
+
+
+def test_damaged_perturbation_is_named(audit: Command, tiny: TinyRun) -> None:
+    folder = copy_of(tiny)
+    path = next(folder.glob("perturbations/evoshift-*"))
+    path.write_bytes(path.read_bytes()[:100])
+    outcome = audit(*tiny.arguments, folder)
+    last = outcome.err.splitlines()[-1]
+    assert (outcome.code, outcome.out) == (3, "")
+    assert last.startswith(f"audit: {path}: not a perturbation (")
+    assert last.endswith("; delete it and run again")
+
+
+def test_report_from_results_alone(audit: Command, tiny: TinyRun) -> None:
+    Path("elsewhere").mkdir()
+    shutil.copy(tiny.folder / "results.json", "elsewhere")
+    assert audit("report", "elsewhere") == Outcome(0, "elsewhere/report.pdf\n", "")
+    assert Path("elsewhere/report.pdf").read_bytes().startswith(b"%PDF-")
+    assert json.loads(audit("report", "elsewhere", "--json").out) == {"report": "elsewhere/report.pdf"}
+
+
+# ---- Ctrl-C
+
+
+def wait_for(condition: Callable[[], object], running: subprocess.Popen[str], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert running.poll() is None, f"ended too early: {running.communicate()}"
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_an_interrupted_audit_is_completed_by_the_same_command(
+    audit: Command, tiny: TinyRun, tmp_path: Path
+) -> None:
+    """Two workers, stopped after the first cell; then completed: all as in the run without a break."""
+    folder = tmp_path / "here" / "out"
+    command = [*tiny.arguments, folder, "--workers", "2"]
+    running = process(*command, cwd=tmp_path)
+    wait_for(lambda: list(folder.glob("cells/*.json")), running)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=120)
+    assert (running.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == (
+        "audit: interrupted; finished trainings are kept: the same command goes on from there"
+    )
+    assert "Traceback" not in err
+    assert not (folder / "results.json").exists()
+    assert not [p for p in folder.rglob("*") if ".tmp" in p.name], "no torn files"
+    kept = whole_content(folder, "cells/*")
+    assert 1 <= len(kept) < CELLS
+    for text in (*kept.values(), *whole_content(folder, "perturbations/*", "plan.json").values()):
+        json.loads(text)
+
+    outcome = audit(*command)
+    assert outcome.code == 0, outcome.err
+    assert f"{len(kept)} trainings are kept from an earlier start; {CELLS - len(kept)} to do\n" in outcome.err
+    assert kept.items() <= whole_content(folder, "cells/*").items()
+    assert comparable(folder) == comparable(tiny.folder)
