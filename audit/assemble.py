@@ -13,7 +13,7 @@ from audit.attack.perturbation import Artefact, Perturbation
 from audit.config import AuditConfig
 from audit.data.dataset import SPLITS, ImageDataset, Images, counts_by_class, groups_in_several_splits
 from audit.evaluation.conditions import Evidence, robustness_scores, summarize_conditions
-from audit.evaluation.verdict import find, percent
+from audit.evaluation.verdict import find, percent, search_against_controls
 from audit.plan import AttackSpec, AuditPlan
 from audit.results import (
     EVOSHIFT,
@@ -67,7 +67,7 @@ def assemble_result(
         scores=robustness_scores(evidence),
         baseline=f"{config.baseline.model} with {config.baseline.optimizer}, no normalization",
         finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance),
-        limitations=limitations(config, dataset, failed),
+        limitations=[*search_against_controls(conditions), *limitations(config, dataset, failed)],
         environment=environment,
         seconds=seconds,
     )

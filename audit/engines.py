@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -118,6 +119,8 @@ class ProcessEngine:
         self.pool = ProcessPoolExecutor(
             workers, self.spawn, _start_worker, (context, task, self.events, self.cancel)
         )
+        with _interrupts_ignored():  # inherited: Ctrl-C must not hit workers that still import torch
+            self.pool.submit(os.getpid)
 
     def __enter__(self) -> ProcessEngine:
         return self
@@ -158,6 +161,19 @@ def _clear_death() -> Iterator[None]:
             "a worker process died (killed, or out of memory); finished cells are kept: "
             "run the same command again, with --workers 1 if memory is short"
         ) from None
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C. Signals can be set in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _worker: dict[str, Any] = {}  # what this worker process holds; filled once by `_start_worker`

@@ -238,7 +238,7 @@ class ConditionSummary(Record):
     train_accuracy: float  # mean over seeds
     under_fitted_seeds: int
     nuisance_sensitivity: float | None
-    reading: Reading | None  # None for clean and control rows
+    reading: Reading | None  # None for clean rows
     reason: str  # why this reading, in words
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from rich import box
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import (
@@ -21,9 +22,17 @@ from rich.table import Table
 from rich.text import Text
 
 from audit.attack.perturbation import Artefact
-from audit.evaluation.verdict import percent, percent_interval
+from audit.evaluation.verdict import percent, search_against_controls
 from audit.plan import AttackSpec, Cell
-from audit.results import CLEAN, AuditResult, CellResult, EpochReading, Generation
+from audit.results import (
+    CLEAN,
+    EVOSHIFT,
+    AuditResult,
+    CellResult,
+    ConditionSummary,
+    EpochReading,
+    Generation,
+)
 
 VERDICT_STYLE = {"vulnerable": "bold red", "within tolerance": "bold green"}
 
@@ -57,7 +66,7 @@ class TerminalObserver:
 
     def say(self, line: str | Text) -> None:
         """One line above the bars."""
-        self.progress.console.print(line, highlight=False)
+        self.progress.console.print(line, highlight=False, soft_wrap=True)
 
     def images(self, done: int, total: int) -> None:
         """Progress of decoding."""
@@ -80,15 +89,13 @@ class TerminalObserver:
     def cell_done(self, result: CellResult) -> None:
         """One line per finished training."""
         attack = CLEAN if result.attack == CLEAN else f"{result.attack} N_p={result.severity}"
-        head = (
-            f"{result.model:12} {result.optimizer:8} {result.normalization:5} {attack:16} seed {result.seed}"
-        )
+        head = f"{result.model} {result.optimizer} {result.normalization}, {attack}, seed {result.seed}:"
         if result.measures is None:
-            self.say(Text(f"{head}  failed: {result.failure}", style="red"))
+            self.say(Text(f"{head} failed: {result.failure}", style="red"))
             return
         m = result.measures
         self.say(
-            f"{head}  test {percent(m.accuracy):>7}  train {percent(m.train_accuracy):>7}  ({result.seconds:.0f} s)"
+            f"{head} test {percent(m.accuracy)}, train {percent(m.train_accuracy)} ({result.seconds:.0f} s)"
         )
 
     def search_started(self, attack: AttackSpec) -> None:
@@ -126,50 +133,63 @@ class TerminalObserver:
 
 def show_result(console: Console, result: AuditResult, run_dir: Path) -> None:
     """Scores with intervals, the worst finding in a sentence, and the paths."""
-    synthetic = "  [synthetic phantoms]" if result.dataset.synthetic else ""
-    table = Table(
-        title=Text(f"{result.dataset.name}: accuracy on clean test images{synthetic}"), title_justify="left"
-    )
-    for column in ("model", "optimizer", "norm."):
-        table.add_column(column)
-    table.add_column("clean")
-    severities = sorted({c.severity for c in result.conditions if c.attack == "evoshift"})
-    for severity in severities:
-        table.add_column(f"attacked, N_p={severity}")
-    table.add_column("robustness score")
-    table.add_column("reading")
-    cells = {(c.pair, c.attack, c.severity): c for c in result.conditions}
-    scores = {(s.model, s.optimizer, s.normalization): s for s in result.scores}
-    for pair in dict.fromkeys(c.pair for c in result.conditions):
-        clean = cells.get((pair, CLEAN, 0))
-        attacked = [cells.get((pair, "evoshift", s)) for s in severities]
-        if not any(attacked):
-            continue
-        score = scores.get(pair)
-        readings = dict.fromkeys(str(c.reading) for c in attacked if c is not None)
-        table.add_row(
-            *pair,
-            percent_interval(clean.accuracy) if clean else "failed",
-            *[percent_interval(c.accuracy) if c else "failed" for c in attacked],
-            f"{score.score.estimate:.2f} ({score.score.low:.2f}–{score.score.high:.2f})" if score else "none",
-            ", ".join(readings),
+    console.print(result_table(result))
+    counted = result.conditions[0].accuracy if result.conditions else None
+    if counted is not None:
+        seeds = (
+            "1 seed: spread between trainings not included"
+            if counted.n_seeds == 1
+            else f"{counted.n_seeds} seeds"
         )
-    console.print(table)
-    n = result.conditions[0].accuracy if result.conditions else None
-    if n is not None:
         console.print(
-            f"95 % intervals: {n.n_images} test images in {n.n_groups} groups, {n.n_seeds} seed(s). "
-            f"Score: attacked accuracy over that of {result.baseline} (1 = equal).",
+            f"Accuracy on clean test images, % (95 % interval): {counted.n_images} images in {counted.n_groups} "
+            f"groups, {seeds}. Score: attacked accuracy over that of {result.baseline} (1 = equal).",
             highlight=False,
             style="dim",
         )
+    for row in result.scores:
+        if row.note:
+            console.print(
+                f"{row.model} {row.optimizer} {row.normalization}: {row.note}", highlight=False, style="dim"
+            )
+    for sentence in search_against_controls(result.conditions):
+        console.print(sentence, highlight=False, style="yellow")
+    style = VERDICT_STYLE.get(result.finding.verdict, "bold yellow")
     finding = Text.assemble(
-        (
-            f"{result.finding.verdict}: {result.finding.reason}\n",
-            VERDICT_STYLE.get(result.finding.verdict, "bold yellow"),
-        ),
-        result.finding.sentence,
+        (f"{result.finding.verdict}: {result.finding.reason}\n", style), result.finding.sentence
     )
-    console.print(Panel(finding, title="finding", title_align="left"))
+    title = "finding (synthetic phantoms)" if result.dataset.synthetic else "finding"
+    console.print(Panel(finding, title=title, title_align="left"))
     for label, name in (("report", "report.pdf"), ("results", "results.json")):
         console.print(Text(f"{label:8} {run_dir / name}"), soft_wrap=True)
+
+
+def result_table(result: AuditResult) -> Table:
+    """One row per pair; two lines per cell, so that 80 columns are enough for one severity."""
+    synthetic = " [synthetic]" if result.dataset.synthetic and "synthetic" not in result.dataset.name else ""
+    table = Table(title=Text(f"{result.dataset.name}{synthetic}"), title_justify="left", box=box.SIMPLE_HEAD)
+    severities = sorted({c.severity for c in result.conditions if c.attack == EVOSHIFT})
+    for column in ("pair", "clean", *[f"N_p={severity}" for severity in severities], "score", "reading"):
+        table.add_column(column)
+    rows = {(c.pair, c.attack, c.severity): c for c in result.conditions}
+    scores = {(s.model, s.optimizer, s.normalization): s.score for s in result.scores}
+    for pair in dict.fromkeys(cell.pair for cell in result.cells):
+        attacked = [rows.get((pair, EVOSHIFT, severity)) for severity in severities]
+        readings = dict.fromkeys(str(c.reading) for c in attacked if c is not None)
+        score = scores.get(pair)
+        table.add_row(
+            " ".join(pair),
+            accuracy_lines(rows.get((pair, CLEAN, 0))),
+            *[accuracy_lines(condition) for condition in attacked],
+            f"{score.estimate:.2f}\n({score.low:.2f}–{score.high:.2f})" if score else "none",
+            ", ".join(readings) or "none",
+        )
+    return table
+
+
+def accuracy_lines(condition: ConditionSummary | None) -> str:
+    """93.1 above its interval; "failed" where no training finished."""
+    if condition is None:
+        return "failed"
+    a = condition.accuracy
+    return f"{100 * a.estimate:.1f}\n({100 * a.low:.1f}–{100 * a.high:.1f})"

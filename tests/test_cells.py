@@ -53,7 +53,10 @@ def test_measures_agree_with_the_predictions() -> None:
 
 def test_what_stands_in_the_test_split_does_not_reach_the_training() -> None:
     """A poisoned test split: same weights, seen by equal losses and fits after every epoch."""
-    honest, poisoned = run(True, halves(80, 2)), run(True, Split(noise_images(80, 12, 1, 9), balanced_labels(80, 2)))
+    honest, poisoned = (
+        run(True, halves(80, 2)),
+        run(True, Split(noise_images(80, 12, 1, 9), balanced_labels(80, 2))),
+    )
     assert honest.measures is not None and poisoned.measures is not None
     assert [(e.train_loss, e.train_accuracy) for e in honest.measures.epochs] == [
         (e.train_loss, e.train_accuracy) for e in poisoned.measures.epochs

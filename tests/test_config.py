@@ -43,16 +43,18 @@ def test_shipped_configuration_overrides_the_defaults() -> None:
 
 
 def test_profile_overrides_the_defaults() -> None:
-    assert AuditConfig().training.epochs == 30
-    assert load_config("oct", "quick").training.epochs == 5
-    assert load_config("oct", "quick").data.channels == 1, "oct.yaml shows through below the profile"
+    """The thesis profile is the grid of chapter 4, with searches of 40 generations."""
+    assert (AuditConfig().search.generations, AuditConfig().seeds) == (20, [0])
+    found = load_config("oct", "thesis")
+    assert (found.search.generations, found.seeds) == (40, [0, 1, 2])
+    assert found.data.channels == 1, "oct.yaml shows through below the profile"
 
 
 def test_file_overrides_the_profile_and_options_override_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, "training: {epochs: 7, batch_size: 8}\nseeds: [4]\n")
-    found = load_config("oct", "quick", file, {"training.epochs": 9})
+    found = load_config("oct", "thesis", file, {"training.epochs": 9})
     assert (found.training.epochs, found.training.batch_size, found.seeds) == (9, 8, [4])
-    assert found.search.generations == 6, "what the file leaves out is the profile's"
+    assert found.search.generations == 40, "what the file leaves out is the profile's"
 
 
 def test_lists_are_replaced_as_a_whole() -> None:
@@ -61,12 +63,12 @@ def test_lists_are_replaced_as_a_whole() -> None:
 
 def test_the_profile_may_stand_in_the_file(tmp_path: Path) -> None:
     """Also how the config.yaml of a run directory is taken up again."""
-    file = write(tmp_path, "profile: quick\n")
-    assert load_config("oct", None, file).training.epochs == 5
-    assert load_config("oct", None, file).profile == "quick"
-    assert load_config("oct", "thesis", file).profile == "thesis", "the option wins"
+    file = write(tmp_path, "profile: thesis\n")
+    assert load_config("oct", None, file).search.generations == 40
+    assert load_config("oct", None, file).profile == "thesis"
+    assert load_config("oct", "quick", file).profile == "quick", "the option wins"
     assert load_config("oct").profile == "standard"
-    assert load_config("oct", overrides={"profile": "quick"}).training.epochs == 5
+    assert load_config("oct", overrides={"profile": "thesis"}).search.generations == 40
 
 
 def test_a_saved_configuration_is_read_back_equal(tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ Values = st.recursive(
 @example({"training": 5}, "training", None)
 @example({None: None}, "data", {"path": "\0"})
 @example({"profile": ["quick"]}, "name", 5)
-def test_any_mapping_is_valid_or_refused_in_one_line(
+def test_any_mapping_is_valid_or_refused(
     tmp_path_factory: pytest.TempPathFactory, content: dict[object, object], field: str, value: object
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "any.yaml"

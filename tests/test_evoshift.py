@@ -108,7 +108,9 @@ def test_candidates_of_a_generation_share_a_seed_and_generations_do_not() -> Non
     assert len(set.union(*seeds)) == 5
 
 
-@pytest.mark.parametrize(("channels", "n_classes", "severity"), [(1, 4, 1), (3, 4, 2), (1, 10, 5), (3, 2, 10)])
+@pytest.mark.parametrize(
+    ("channels", "n_classes", "severity"), [(1, 4, 1), (3, 4, 2), (1, 10, 5), (3, 2, 10)]
+)
 def test_space_round_trip_bounds_and_diagonal(channels: int, n_classes: int, severity: int) -> None:
     task = surrogate_task(noise_split(120, 16, channels, n_classes), n_classes, quick(images=120))
     space = SearchSpace(task, severity)
@@ -120,7 +122,9 @@ def test_space_round_trip_bounds_and_diagonal(channels: int, n_classes: int, sev
         assert candidate.severity == severity
         assert space.decode(space.encode(candidate)) == candidate
         assert all((vector[space.integers] >= -0.5) & (vector[space.integers] <= 15.5))
-    assert bool(strategy.opts["CMA_diagonal"]) == (space.dimensions > 100 or 100 * strategy.popsize < 10 * space.dimensions)
+    assert bool(strategy.opts["CMA_diagonal"]) == (
+        space.dimensions > 100 or 100 * strategy.popsize < 10 * space.dimensions
+    )
 
 
 def test_the_task_holds_out_a_quarter_of_each_class_and_shares_no_image() -> None:

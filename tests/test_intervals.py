@@ -48,7 +48,9 @@ def test_one_seed_says_so_and_holds_no_spread_between_trainings() -> None:
     assert found.n_seeds == 1
 
 
-@pytest.mark.parametrize(("right", "low", "high"), [(100, 1 - Z**2 / (100 + Z**2), 1.0), (0, 0.0, Z**2 / (100 + Z**2))])
+@pytest.mark.parametrize(
+    ("right", "low", "high"), [(100, 1 - Z**2 / (100 + Z**2), 1.0), (0, 0.0, Z**2 / (100 + Z**2))]
+)
 def test_all_right_or_all_wrong_is_not_certainty(right: int, low: float, high: float) -> None:
     found = mean_interval(coin(100, right), make_resampling(100, None, 1, 500, 0))
     assert (found.low, found.high) == pytest.approx((low, high))

@@ -21,7 +21,11 @@ def test_confusion_rows_are_true_classes() -> None:
 
 
 def test_a_class_without_prediction_keeps_its_row_and_column() -> None:
-    assert metrics.confusion_matrix(np.array([0, 1]), np.array([0, 0]), 3) == [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert metrics.confusion_matrix(np.array([0, 1]), np.array([0, 0]), 3) == [
+        [1, 0, 0],
+        [1, 0, 0],
+        [0, 0, 0],
+    ]
 
 
 def test_per_class_table() -> None:

@@ -75,7 +75,9 @@ def test_invalid_edits_are_refused(edits: list[tuple[int, int, int, list[float]]
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 3), st.floats(-9, 20), st.floats(-9, 20), st.floats(-1, 2)), min_size=1, max_size=20
+        st.tuples(st.integers(0, 3), st.floats(-9, 20), st.floats(-9, 20), st.floats(-1, 2)),
+        min_size=1,
+        max_size=20,
     )
 )
 def test_any_wish_becomes_a_valid_perturbation(wishes: list[tuple[int, float, float, float]]) -> None:

@@ -41,7 +41,9 @@ def test_csn_gives_zero_mean_and_unit_deviation_per_channel() -> None:
     images = torch.tensor([1.0, 3.0]).repeat_interleave(8).reshape(2, 2, 2, 2)
     images[:, 1] *= 10
     normalized = covariate_shift_normalization(images)
-    assert normalized[0].unique().tolist() == pytest.approx([-1.0]) and normalized[1].unique().tolist() == pytest.approx([1.0])
+    assert normalized[0].unique().tolist() == pytest.approx([-1.0]) and normalized[
+        1
+    ].unique().tolist() == pytest.approx([1.0])
 
 
 def test_csn_of_a_constant_batch_is_zero() -> None:
@@ -84,8 +86,10 @@ def test_first_steps_follow_the_published_update(name: str) -> None:
         assert float(x.detach()) == pytest.approx(expected, abs=1e-6), step
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS])
-@pytest.mark.parametrize(("channels", "size", "stem"), [(1, 28, "published"), (3, 32, "half"), (3, 16, "full")])
+@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize(
+    ("channels", "size", "stem"), [(1, 28, "published"), (3, 32, "half"), (3, 16, "full")]
+)
 def test_models_give_logits_and_gradients(name: str, channels: int, size: int, stem: str) -> None:
     model = build_model(name, 4, channels, stem)
     logits = model(torch.rand(2, channels, size, size))
@@ -130,7 +134,11 @@ def trained(recipe: Recipe) -> tuple[torch.nn.Module, list[float]]:
 
 
 def test_equal_recipes_give_equal_bits_and_another_seed_does_not() -> None:
-    (first, losses), (same, again), (other, _) = (trained(RECIPE), trained(RECIPE), trained(RECIPE.model_copy(update={"seed": 4})))
+    (first, losses), (same, again), (other, _) = (
+        trained(RECIPE),
+        trained(RECIPE),
+        trained(RECIPE.model_copy(update={"seed": 4})),
+    )
     assert losses == again and len(losses) == 2
     weights = [torch.cat([p.flatten() for p in m.parameters()]) for m in (first, same, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
@@ -166,6 +174,10 @@ def test_recalibration_gives_the_mean_and_variance_of_the_training_images() -> N
     images = torch.tensor([0, 255], dtype=torch.uint8).repeat_interleave(8).reshape(4, 1, 2, 2)
     recalibrate_batch_norm(model, images, "none", 4)
     norm = model[0]
-    assert isinstance(norm, torch.nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+    assert (
+        isinstance(norm, torch.nn.BatchNorm2d)
+        and norm.running_mean is not None
+        and norm.running_var is not None
+    )
     assert float(norm.running_mean) == pytest.approx(0.5)
     assert float(norm.running_var) == pytest.approx(0.25 * 16 / 15)

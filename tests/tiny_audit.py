@@ -73,11 +73,11 @@ def tiny_dataset(seed: int = 1) -> ImageDataset:
         return Split(images[:, None], labels)
 
     return ImageDataset(
-        "tiny",
-        ("dark", "bright"),
-        split(8),
-        split(0),
-        split(4),
+        name="tiny",
+        class_names=("dark", "bright"),
+        train=split(8),
+        val=split(0),
+        test=split(4),
         source="tiny",
         licence="none",
         synthetic=True,

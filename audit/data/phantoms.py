@@ -37,7 +37,9 @@ PHANTOMS: dict[str, PhantomKind] = {
 }
 
 
-def make_phantoms(kind: str, image_size: int, n_train: int, n_val: int, n_test: int, seed: int) -> ImageDataset:
+def make_phantoms(
+    kind: str, image_size: int, n_train: int, n_val: int, n_test: int, seed: int
+) -> ImageDataset:
     """A data set of synthetic images, `n_*` in all per split, divided evenly over the classes.
 
     Raises ConfigError where a split that is not empty would miss a class.
@@ -47,9 +49,12 @@ def make_phantoms(kind: str, image_size: int, n_train: int, n_val: int, n_test: 
     for name, count in wanted.items():
         if (count or name != "val") and count < len(row.classes):
             raise ConfigError(
-                f"data.n_{name}: {count} images cannot hold {len(row.classes)} classes; give at least {len(row.classes)}"
+                f"data.n_{name}: {count} images cannot hold {len(row.classes)} classes; "
+                f"give at least {len(row.classes)}"
             )
-    splits = {name: make_split(row, image_size, wanted[name], number, seed) for number, name in enumerate(SPLITS)}
+    splits = {
+        name: make_split(row, image_size, wanted[name], number, seed) for number, name in enumerate(SPLITS)
+    }
     return ImageDataset(
         name=f"{kind} phantoms (synthetic)",
         class_names=row.classes,

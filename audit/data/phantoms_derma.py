@@ -106,7 +106,11 @@ def erythema(picture: Floats, distance: Floats, x: Floats, y: Floats, size: int,
 def ulcer(picture: Floats, distance: Floats, x: Floats, y: Floats, size: int, rng: Rng) -> Floats:
     """A dark red and yellow bed in a pale raised rim."""
     mixed = np.clip(0.5 + 0.5 * cloud(size, 7, rng), 0, 1)
-    bed = blend(np.broadcast_to(np.array([0.42, 0.07, 0.07])[:, None, None], picture.shape), np.array([0.78, 0.66, 0.30]), mixed * 0.7)
+    bed = blend(
+        np.broadcast_to(np.array([0.42, 0.07, 0.07])[:, None, None], picture.shape),
+        np.array([0.78, 0.66, 0.30]),
+        mixed * 0.7,
+    )
     rim = np.exp(-(((distance - 1.08) / 0.16) ** 2))
     picture = blend(picture, np.minimum(picture * np.array([1.25, 0.95, 0.9])[:, None, None], 1), rim)
     return blend(picture, bed, inside(distance, 0.05))
@@ -118,9 +122,15 @@ def tumor(picture: Floats, distance: Floats, x: Floats, y: Floats, size: int, rn
     light = rng.uniform(0, 2 * np.pi)
     shade = 0.65 + 0.35 * height + 0.45 * (np.cos(light) * x + np.sin(light) * y) * (distance < 1)
     colours = np.clip(0.5 + 0.6 * cloud(size, 5, rng), 0, 1)
-    nodule = blend(np.broadcast_to(np.array([0.62, 0.33, 0.33])[:, None, None], picture.shape), np.array([0.22, 0.13, 0.18]), colours)
+    nodule = blend(
+        np.broadcast_to(np.array([0.62, 0.33, 0.33])[:, None, None], picture.shape),
+        np.array([0.22, 0.13, 0.18]),
+        colours,
+    )
     picture = blend(picture, nodule * shade, inside(distance, 0.03))
-    glint = np.exp(-(((distance - 0.45) / 0.35) ** 2)) * np.clip(np.cos(np.arctan2(y, x) - light), 0, None) ** 12
+    glint = (
+        np.exp(-(((distance - 0.45) / 0.35) ** 2)) * np.clip(np.cos(np.arctan2(y, x) - light), 0, None) ** 12
+    )
     return blend(picture, np.array([1.0, 0.97, 0.95]), 0.8 * glint * (distance < 1))
 
 

@@ -73,7 +73,7 @@ def lift_epithelium(label: str, u: Floats, fovea: float, rng: Rng) -> tuple[Floa
     """How far the pigment epithelium stands above its bed, (W,), and the grey value beneath it."""
     if label == "DRUSEN":
         lifted = np.zeros_like(u)
-        for centre in spread(rng, rng.integers(4, 8)):
+        for centre in spread(rng, int(rng.integers(4, 8))):
             lifted += rng.uniform(0.045, 0.085) * np.exp(-(((u - centre) / rng.uniform(0.06, 0.10)) ** 2))
         return np.minimum(lifted, 0.10), rng.uniform(0.45, 0.6)
     if label == "CNV":
@@ -81,7 +81,9 @@ def lift_epithelium(label: str, u: Floats, fovea: float, rng: Rng) -> tuple[Floa
         dome = np.maximum(1 - ((u - centre) / width) ** 2, 0) ** rng.uniform(0.5, 0.9)
         ripples = 1 + 0.15 * np.sin(u * rng.uniform(8, 16) + rng.uniform(0, 6))
         fluid = rng.random() < 0.5
-        return rng.uniform(0.15, 0.23) * dome * ripples, rng.uniform(0.08, 0.16) if fluid else rng.uniform(0.7, 0.9)
+        return rng.uniform(0.15, 0.23) * dome * ripples, rng.uniform(0.08, 0.16) if fluid else rng.uniform(
+            0.7, 0.9
+        )
     return np.zeros_like(u), 0.0
 
 

@@ -79,7 +79,7 @@ class Evidence:
 
 def summarize_conditions(evidence: Evidence) -> list[ConditionSummary]:
     """One row per condition with at least one finished cell, in the order of the cells."""
-    judged = [key for key in evidence.by_condition if key[1] == EVOSHIFT]
+    judged = [key for key in evidence.by_condition if key[1] != CLEAN]
     # Many pairs are read at once: the level at which each is called vulnerable is Bonferroni's.
     corrected = 1 - (1 - LEVEL) / max(len(judged), 1)
     return [summarize(key, evidence, corrected) for key in evidence.by_condition]
@@ -95,7 +95,6 @@ def summarize(key: Key, evidence: Evidence, corrected_level: float) -> Condition
     if attack != CLEAN:
         clean_key: Key = (key[0], CLEAN, 0)
         drop = paired_drop(clean_key, key, evidence, LEVEL)
-    if attack == EVOSHIFT:
         reading, reason = read_condition(
             clean=clean_accuracy(clean_key, evidence),
             drop=paired_drop(clean_key, key, evidence, corrected_level),

@@ -15,6 +15,11 @@ from audit.results import (
     Verdict,
 )
 
+ATTACK_WORDS = {
+    EVOSHIFT: "found by evolutionary search",
+    "shortcut": "found in closed form, the shortcut control",
+    "random": "drawn at random, a control",
+}
 NORMALIZATION_WORDS = {"none": "no input normalization", "csn": "covariate shift normalization"}
 
 
@@ -57,7 +62,7 @@ def find(
     conditions: list[ConditionSummary], failed: int, dataset: DatasetRecord, tolerance: float
 ) -> Finding:
     """The overall verdict, the worst finding in one sentence, and what to do."""
-    judged = [c for c in conditions if c.attack == EVOSHIFT]
+    judged = [c for c in conditions if c.attack != CLEAN]
     readings = [c.reading for c in judged]
     verdict: Verdict
     if "vulnerable" in readings:
@@ -81,7 +86,7 @@ def find(
         sentence=worst_sentence(worst, conditions, dataset),
         reason=reason,
         worst=worst,
-        actions=actions(verdict, worst, conditions, dataset),
+        actions=actions(verdict, conditions, dataset),
     )
 
 
@@ -93,23 +98,36 @@ def worst_sentence(
         return "No attacked training finished; nothing can be said about robustness."
     clean = next((c for c in conditions if c.pair == worst.pair and c.attack == CLEAN), None)
     pixels = f"{worst.severity} pixel{'s' if worst.severity > 1 else ''} per class"
-    who = f"{worst.model} with {worst.optimizer} and {NORMALIZATION_WORDS.get(worst.normalization, worst.normalization)}"
+    normalization = NORMALIZATION_WORDS.get(worst.normalization, worst.normalization)
+    who = f"{worst.model} with {worst.optimizer} and {normalization}"
     before = f"from {percent_interval(clean.accuracy)} " if clean else ""
     kind = "synthetic test images" if dataset.synthetic else "unchanged test images"
     held = "" if worst.reading == "vulnerable" else f" (reading {worst.reading}: {worst.reason})"
     return (
-        f"Changing {pixels} in the training images took {who} {before}to "
-        f"{percent_interval(worst.accuracy)} accuracy on {kind}, while it fitted "
+        f"Changing {pixels} in the training images ({ATTACK_WORDS.get(worst.attack, worst.attack)}) took {who} "
+        f"{before}to {percent_interval(worst.accuracy)} accuracy on {kind}, while it fitted "
         f"{percent(worst.train_accuracy)} of its training images{held}."
     )
 
 
-def actions(
-    verdict: Verdict,
-    worst: ConditionSummary | None,
-    conditions: list[ConditionSummary],
-    dataset: DatasetRecord,
-) -> list[str]:
+def search_against_controls(conditions: list[ConditionSummary]) -> list[str]:
+    """One sentence for each control that did at least as much harm as the search on the same pair."""
+    searched = {(c.pair, c.severity): c for c in conditions if c.attack == EVOSHIFT}
+    found = []
+    for control in conditions:
+        rival = searched.get((control.pair, control.severity))
+        if control.attack in (CLEAN, EVOSHIFT) or rival is None:
+            continue
+        if control.accuracy.estimate <= rival.accuracy.estimate:
+            found.append(
+                f"The search did not beat the {control.attack} control on {' '.join(control.pair)} at "
+                f"N_p = {control.severity}: accuracy {percent_interval(rival.accuracy)} after the search, "
+                f"{percent_interval(control.accuracy)} after the control; a larger search is needed."
+            )
+    return found
+
+
+def actions(verdict: Verdict, conditions: list[ConditionSummary], dataset: DatasetRecord) -> list[str]:
     """Up to three things to do, from what was measured and nothing else."""
     found = []
     if dataset.synthetic:
@@ -123,7 +141,9 @@ def actions(
         )
     else:
         found.append("Repeat with more seeds and a larger search before relying on this result.")
-    if worst is not None:
+    searched = [c for c in conditions if c.attack == EVOSHIFT]
+    if searched:
+        worst = min(searched, key=lambda c: c.accuracy.estimate)
         found.append(normalization_effect(worst, conditions))
     return found[:3]
 
