@@ -134,8 +134,11 @@ def make_artefact(
     observer.search_started(attack)
     n_classes = len(dataset.class_names)
     record: SearchRecord | None = None
+    closed_form = shortcut(
+        dataset.train.images, dataset.train.labels, n_classes, attack.severity, attack.seed
+    )
     if attack.attack == SHORTCUT:
-        found = shortcut(dataset.train.images, dataset.train.labels, n_classes, attack.severity, attack.seed)
+        found = closed_form
     elif attack.attack == RANDOM:
         found = random_perturbation(
             dataset.image_size, dataset.channels, n_classes, attack.severity, attack.seed
@@ -145,6 +148,7 @@ def make_artefact(
             task,
             attack.severity,
             plan.config.search,
+            closed_form,
             engine.score_all,
             lambda generation: observer.generation(attack, generation),
         )

@@ -53,8 +53,8 @@ def condition_table(result: AuditResult) -> Block:
         f"{words.sample_statement([c.accuracy for c in result.conditions])} Drop: percentage points, paired "
         "by image and seed. Train fit: accuracy on the training images as trained, mean over trainings, no "
         "interval. Random: mean over draws. α_N: nuisance sensitivity, 0 = the changed pixels do not steer "
-        f"the prediction, 1 = they decide it. {DAGGER_NOTE} {words.PX_NOTE} Readings are given for EvoShift "
-        "only. Tinted: vulnerable; grey: failed.",
+        f"the prediction, 1 = they decide it. {DAGGER_NOTE} {words.PX_NOTE} "
+        "Tinted: vulnerable; grey: failed.",
         marks,
     )
 
@@ -78,24 +78,29 @@ def condition_row(result: AuditResult, found: ConditionSummary) -> list[str]:
 
 
 def reading_blocks(result: AuditResult) -> list[Block]:
-    """Why each EvoShift condition got its reading."""
+    """Why each attacked condition got its reading."""
     everything = [lookups.condition(result, *key) for key in lookups.ordered_conditions(result)]
     judged = [c for c in everything if c is not None and c.reading is not None]
     if not judged:
-        return [Text("No reading was given: no EvoShift training finished.")]
+        return [Text("No reading was given: no attacked training finished.")]
     rows = [
-        [words.pair_cell(c.pair), words.pixels(c.severity), str(c.reading), c.reason or "no reason recorded"]
+        [
+            words.pair_cell(c.pair),
+            words.attack_cell(c.attack, c.severity),
+            str(c.reading),
+            c.reason or "no reason recorded",
+        ]
         for c in judged
     ]
     marks: dict[int, RowMark] = {i: "alert" for i, c in enumerate(judged) if c.reading == "vulnerable"}
     return [
         Table(
-            "Readings under EvoShift and their reasons." + words.caption_limits(result),
+            "Readings of the attacked conditions and their reasons." + words.caption_limits(result),
             [
                 Column(words.PAIR_HEAD, 0.28),
-                Column("Changed", 0.11),
-                Column("Reading", 0.15),
-                Column("Reason", 0.46),
+                Column("Trained on", 0.15),
+                Column("Reading", 0.14),
+                Column("Reason", 0.43),
             ],
             rows,
             "The intervals in the reasons are at the level corrected for the number of attacked conditions "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from audit.results import CLEAN, EVOSHIFT, AuditResult, CellMeasures, Interval, ScoreRow, SearchRecord
 from reports import lookups, words
@@ -185,6 +186,7 @@ def epoch_figure(result: AuditResult, model: str, folder: Path) -> list[Figure]:
                 endings.append(f"{words.method_label(pair)}, {where}: {words.percent(test)}")
         axes.set_title(trained_title(*place), loc="left")
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.axhline(1 / len(result.dataset.class_names), color=BASELINE, linestyle=":", linewidth=0.8)
         percent_axis(axes)
         axes.set_ylabel("accuracy, %")

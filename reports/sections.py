@@ -76,7 +76,7 @@ def cover(result: AuditResult) -> Cover:
     """The first page."""
     data = result.dataset
     facts = [
-        ("Dataset", f"{data.name} (synthetic phantoms)" if data.synthetic else data.name),
+        ("Dataset", words.dataset_name(data)),
         ("Audit", result.audit_id),
         ("Date", result.created),
         ("Profile", result.profile),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from audit.results import CLEAN, EVOSHIFT, AuditResult, ConditionSummary, Interval
+from audit.results import CLEAN, EVOSHIFT, AuditResult, ConditionSummary, DatasetRecord, Interval
 
 UNDER_FITTED = "†"
 PX_NOTE = "px: pixels changed in every training image of a class."
@@ -182,3 +182,8 @@ def guessing(result: AuditResult) -> str:
         counts = [labels.count(k) for k in range(len(names))]
         text += f"; always naming the most frequent class, for {percent(max(counts) / len(labels))}"
     return text + "."
+
+
+def dataset_name(data: DatasetRecord) -> str:
+    """The name, with "synthetic" in it where that is true."""
+    return f"{data.name} (synthetic)" if data.synthetic and "synthetic" not in data.name else data.name

@@ -11,6 +11,7 @@ import torch
 from audit.attack.evoshift import SearchSpace, best_seen, evoshift, make_strategy
 from audit.attack.fitness import class_balanced_cross_entropy, semantic_mismatch
 from audit.attack.perturbation import Perturbation, make_perturbation
+from audit.attack.shortcut import shortcut
 from audit.attack.surrogates import Reading, SurrogateTask, score, surrogate_task
 from audit.config import SearchSettings
 from audit.data.dataset import Split
@@ -36,6 +37,10 @@ def quick(**changes: object) -> SearchSettings:
     return settings.model_copy(update=changes)
 
 
+def start(task: SurrogateTask) -> Perturbation:
+    return shortcut(task.train_images, task.train_labels, task.n_classes, 1, seed=0)
+
+
 def run(task: SurrogateTask, settings: SearchSettings) -> tuple[Perturbation, list[Generation], Perturbation]:
     torch.set_num_threads(1)
     seen: list[Generation] = []
@@ -43,9 +48,9 @@ def run(task: SurrogateTask, settings: SearchSettings) -> tuple[Perturbation, li
     def score_all(jobs: Sequence[tuple[Perturbation, int]]) -> list[Reading]:
         return [score(task, candidate, seed, settings, "cpu") for candidate, seed in jobs]
 
-    first, record = evoshift(task, 1, settings, score_all, seen.append)
+    first, record = evoshift(task, 1, settings, start(task), score_all, seen.append)
     assert record.curve == seen
-    again, _ = evoshift(task, 1, settings, score_all, lambda generation: None)
+    again, _ = evoshift(task, 1, settings, start(task), score_all, lambda generation: None)
     return first, seen, again
 
 
@@ -65,7 +70,7 @@ def test_finds_a_planted_optimum_that_no_start_is_near() -> None:
         return [Reading(-distance(candidate, goal), True, 1) for candidate, _ in jobs]
 
     task = surrogate_task(noise_split(80, 20), 2, quick())
-    found, record = evoshift(task, 1, quick(generations=60), score_all, lambda generation: None)
+    found, record = evoshift(task, 1, quick(generations=60), start(task), score_all, lambda generation: None)
     assert [(e.row, e.col) for e in found.edits] == [(2, 17), (15, 4)]
     assert max(abs(a.value[0] - b.value[0]) for a, b in zip(found.edits, goal.edits, strict=True)) < 0.05
     assert record.trainings == 60 * 16 + (2 + 2) * 2
@@ -89,7 +94,7 @@ def test_a_lucky_reading_is_not_returned() -> None:
         truth = [tuple(sorted((e.label, e.row, e.col) for e in p.edits)) in good for p, _ in jobs]
         return [Reading(float(t) + float(x), True, 1) for t, x in zip(truth, luck, strict=True)]
 
-    found, record = evoshift(task, 1, quick(), score_all, lambda generation: None)
+    found, record = evoshift(task, 1, quick(), start(task), score_all, lambda generation: None)
     assert {e.label: (e.row, e.col) for e in found.edits} == PLANTED
     assert sum(f.chosen for f in record.finalists) == 1
     assert next(f for f in record.finalists if f.chosen).fitness == 1.0
@@ -103,7 +108,7 @@ def test_candidates_of_a_generation_share_a_seed_and_generations_do_not() -> Non
         seeds.append({seed for _, seed in jobs})
         return [Reading(0.01 * i, True, 1) for i in range(len(jobs))]
 
-    evoshift(task, 1, quick(generations=3), score_all, lambda generation: None)
+    evoshift(task, 1, quick(generations=3), start(task), score_all, lambda generation: None)
     assert [len(s) for s in seeds] == [1, 1, 1, 2], "three generations, then the re-scoring with two seeds"
     assert len(set.union(*seeds)) == 5
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from audit.attack.baselines import random_perturbation
 from audit.attack.perturbation import Perturbation, make_perturbation
-from audit.attack.shortcut import shortcut
 from audit.attack.surrogates import FIT_WINDOW, SURROGATE_NAME, Reading, SurrogateTask
 from audit.config import SearchSettings
 from audit.results import EVOSHIFT, Finalist, Generation, SearchRecord
@@ -32,14 +31,18 @@ def evoshift(
     task: SurrogateTask,
     severity: int,
     settings: SearchSettings,
+    shortcut_start: Perturbation,
     score_all: ScoreAll,
     on_generation: Callable[[Generation], None],
 ) -> tuple[Perturbation, SearchRecord]:
-    """Search N_p = `severity` edits per class. Equal task, settings and machine give equal results."""
+    """Search N_p = `severity` edits per class, beginning beside `shortcut_start`, the closed-form answer.
+
+    Equal arguments and machine give equal results.
+    """
     started = time.monotonic()
     space = SearchSpace(task, severity)
     strategy = make_strategy(space, settings)
-    starts = starting_points(task, severity, settings, strategy.popsize)
+    starts = [shortcut_start, *random_starts(shortcut_start, severity, settings, strategy.popsize // 4)]
     strategy.inject([space.encode(start) for start in starts], force=True)
     seen: list[tuple[float, Perturbation]] = []
     curve: list[Generation] = []
@@ -140,16 +143,14 @@ def make_strategy(space: SearchSpace, settings: SearchSettings) -> cma.CMAEvolut
     return cma.CMAEvolutionStrategy(start, 1.0, options)
 
 
-def starting_points(
-    task: SurrogateTask, severity: int, settings: SearchSettings, population: int
+def random_starts(
+    like: Perturbation, severity: int, settings: SearchSettings, count: int
 ) -> list[Perturbation]:
-    """The closed-form shortcut and a few uniform draws: the first generation selects among them."""
-    first = shortcut(task.train_images, task.train_labels, task.n_classes, severity, settings.seed)
-    draws = [
-        random_perturbation(first.image_size, first.channels, task.n_classes, severity, settings.seed + 1 + i)
-        for i in range(population // 4)
+    """A few uniform draws: the first generation selects among them and the shortcut."""
+    return [
+        random_perturbation(like.image_size, like.channels, like.n_classes, severity, settings.seed + 1 + i)
+        for i in range(count)
     ]
-    return [first, *draws]
 
 
 def summarize(generation: int, trainings: int, readings: list[Reading]) -> Generation:

@@ -47,7 +47,7 @@ def read_condition(
             f"images (best {percent(best)})"
         )
     tolerance = settings.drop_tolerance
-    shown = f"drop {points(drop.estimate)} ({points(drop.low)} to {points(drop.high)})"
+    shown = f"drop {points(drop.estimate)} ({100 * drop.low:.1f} to {100 * drop.high:.1f})"
     if drop.low > tolerance:
         return "vulnerable", f"{shown} is surely above the tolerance of {points(tolerance)}"
     if drop.high < tolerance:
