@@ -223,7 +223,7 @@ def test_overall_verdicts() -> None:
 
 def dataset_record() -> DatasetRecord:
     return DatasetRecord(
-        name="tiny", synthetic=False, source="tiny", licence="none", class_names=["a", "b", "c", "d"], image_size=(8, 8),
-        channels=1, counts={}, groups={}, groups_in_several_splits=None, notes=[], fingerprint="f",
+        name="tiny", synthetic=False, source="tiny", licence="none", class_names=["a", "b", "c", "d"],
+        image_size=(8, 8), channels=1, counts={}, groups={}, groups_in_several_splits=None, notes=[], fingerprint="f",
         test_labels=[], test_groups=None,
     )  # fmt: skip
