@@ -1,0 +1,1 @@
+"""The clinician's application. Nothing here yet: it calls the engine and `reports`, never `audit.cli`."""

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from audit.config import AuditConfig
     from audit.data.dataset import ImageDataset
+    from audit.estimate import Estimate
     from audit.plan import AuditPlan
     from audit.results import AuditResult
 
@@ -71,7 +73,9 @@ def run(
     baseline: Annotated[
         str | None, typer.Option(help="MODEL:OPTIMIZER that scores are divided by [resnet50:adam].")
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="quick (minutes on a CPU), standard or thesis.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="quick (minutes on a CPU), cpu, standard or thesis.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file with more settings.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="One setting, e.g. training.epochs=10; repeatable.")
@@ -118,10 +122,10 @@ def perform(config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool)
         dataset = load_dataset(config.data, observer.images)
         plan = plan_audit(config, dataset)
         folder = out or default_folder(plan, dataset.name)
-        announce(console, plan, dataset, folder)
+        estimate = announce(console, plan, dataset, folder)
         if dry_run:
             if as_json:
-                typer.echo(json.dumps(plan.to_json()))
+                typer.echo(json.dumps({**plan.to_json(), "estimate": asdict(estimate) if estimate else None}))
             return
         from audit.runner import run_audit
         from reports import write_report
@@ -135,8 +139,8 @@ def perform(config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool)
     raise typer.Exit(EXIT_PASS if result.state == "complete" else EXIT_INCOMPLETE)
 
 
-def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: Path) -> None:
-    """The data, the plan and its cost, before anything long starts."""
+def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: Path) -> Estimate | None:
+    """Show the data, the plan and its cost, before anything long starts; None where nothing is to do."""
     from rich.text import Text
 
     from audit.engines import choose_device, worker_count
@@ -156,15 +160,16 @@ def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: P
     missing = [cell for cell in plan.cells if store.read_cell(cell.id) is None]
     if not missing:
         console.print("all trainings are done already", highlight=False)
-        return
+        return None
+    console.print("timing a few training steps on this machine", highlight=False)
     estimate = estimate_audit(plan, dataset, missing, device, workers)
     console.print(
         f"{estimate.trainings} trainings and {estimate.surrogate_trainings} surrogate trainings: about "
-        f"{in_words(estimate.wall_seconds)} with {workers} worker(s) on {device} "
-        "(from timed steps on this machine)",
+        f"{in_words(estimate.wall_seconds)} with {workers} worker(s) on {device}",
         highlight=False,
         soft_wrap=True,
     )
+    return estimate
 
 
 @app.command()
