@@ -47,10 +47,10 @@ def run_audit(
     created = store.begin(plan, dataset.fingerprint)
     device = choose_device(plan.config.device)
     workers = worker_count(plan.config, device)
-    results = {cell.id: kept for cell in plan.cells if (kept := store.read_cell(cell.id)) is not None}
     artefacts = {
         a: made for a in plan.attacks if (made := kept_artefact(a, plan, dataset, store)) is not None
     }
+    results = {c.id: kept for c in plan.cells if (kept := kept_result(c, artefacts, store)) is not None}
     missing = [cell for cell in plan.cells if cell.id not in results]
     unsearched = [a for a in plan.attacks if a.attack != CLEAN and a not in artefacts]
     observer.cells_started(missing, len(results))
@@ -67,6 +67,12 @@ def run_audit(
                         artefact.save(store.perturbation_path(attack, artefact_key(attack, plan, dataset)))
                         artefacts[attack] = artefact
                         store.log(session, "perturbation", attack=attack.name)
+                        # Found anew, and not the same: what was trained under the old one counts no more.
+                        missing += [
+                            cell
+                            for cell in plan.cells_of(attack)
+                            if cell.id in results and results[cell.id].perturbation_id != artefact.sha256
+                        ]
                 waiting = [(c, perturbation_of(c, artefacts)) for c in missing if c.attack in phase]
                 for result in engine.run_cells(longest_first(waiting), observer.epoch):
                     store.save_cell(result)
@@ -120,6 +126,14 @@ def kept_artefact(
     if artefact.dataset_fingerprint != dataset.fingerprint:
         raise DataError(f"{path}: made for other data; delete it and run again")
     return artefact
+
+
+def kept_result(cell: Cell, artefacts: dict[AttackSpec, Artefact], store: RunStore) -> CellResult | None:
+    """A cell that was trained here already, and not under another perturbation than the one here now."""
+    result = store.read_cell(cell.id)
+    artefact = artefacts.get(cell.attack)
+    stale = result is not None and artefact is not None and result.perturbation_id != artefact.sha256
+    return None if stale else result
 
 
 def make_artefact(

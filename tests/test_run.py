@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from audit.attack.perturbation import Artefact
 from audit.results import AuditResult, CellResult
 from tests.command_line import READING, Command, Outcome, make_command, process
 from tests.tiny_audit import PATIENT, as_options, write_npz
@@ -174,6 +175,25 @@ def test_one_deleted_cell_is_trained_again_alone(audit: Command, tiny: TinyRun) 
     assert {p: p.stat().st_mtime_ns for p in folder.glob("cells/*") if p in kept} == kept
     again = cell_of(folder, lost.id)
     assert again.model_copy(update={"seconds": lost.seconds}) == lost
+    assert comparable(folder) == comparable(tiny.folder)
+
+
+def test_cells_of_another_perturbation_are_trained_again(audit: Command, tiny: TinyRun) -> None:
+    """A cell's numbers belong to the pixels that it was trained with, not to the name of the search."""
+    folder = copy_of(tiny)
+    path = next(folder.glob("perturbations/evoshift-*"))
+    artefact = Artefact.load(path)
+    first, *rest = artefact.perturbation.edits
+    moved = first.model_copy(update={"value": [1.0 - first.value[0]]})
+    changed = artefact.perturbation.model_copy(update={"edits": (moved, *rest)})
+    artefact.model_copy(update={"perturbation": changed, "sha256": changed.id}).save(path)
+    outcome = audit(*tiny.arguments, folder)
+    assert outcome.code == 0
+    found = AuditResult.load(folder / "results.json")
+    assert {c.perturbation_id for c in found.cells if c.attack == "evoshift"} == {changed.id}
+    assert [p.id for p in found.perturbations if p.attack == "evoshift"] == [changed.id]
+    path.unlink()  # searched again: the old pixels, so the cells above are stale in their turn
+    assert audit(*tiny.arguments, folder).code == 0
     assert comparable(folder) == comparable(tiny.folder)
 
 

@@ -1,63 +1,65 @@
 """Phantoms: synthetic data sets made from a seed, labelled synthetic wherever they appear.
 
-An image depends on nothing but (seed, split, number of its patient, number of the image): making more
-training images leaves the test images as they are.
+An image depends on nothing but (seed, split, class, its number within that class): making more training
+images leaves the test images as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from audit.data import phantoms_derma, phantoms_oct
-from audit.data.dataset import SPLITS, ImageDataset, Images, Split
+from audit.data.dataset import SPLITS, ImageDataset, Images, Labels, Split
 from audit.errors import ConfigError
 
 IMAGES_PER_PATIENT = 2
 OVERSAMPLING = 2  # drawn at twice the size, then averaged: thin layers and hairs do not alias
 
+Draw = Callable[[str, int, np.random.Generator, np.random.Generator], phantoms_oct.Floats]
+
 
 @dataclass(frozen=True)
 class PhantomKind:
-    """One row of the table. `patient(rng)` draws what a patient's images share; `image(class name,
-    patient, size, rng)` gives (channels, size, size) in [0, 1]."""
+    """One row of the table of phantoms.
 
-    classes: tuple[str, ...]
+    `draw(class name, size, patient, rng)` gives one picture, (channels, size, size), fractions of white.
+    `patient` is the generator that all images of a patient start from, `rng` the image's own.
+    `sensor_noise` is the standard deviation of the noise of each stored pixel, as a fraction of white:
+    with it no pixel stands still, so that a phantom holds no pixel shortcut of its own.
+    """
+
+    class_names: tuple[str, ...]
     channels: int
-    patient: Callable[[np.random.Generator], Any]
-    image: Callable[[str, Any, int, np.random.Generator], phantoms_oct.Floats]
+    draw: Draw
+    sensor_noise: float
 
 
 PHANTOMS: dict[str, PhantomKind] = {
-    "oct": PhantomKind(phantoms_oct.CLASSES, 1, phantoms_oct.draw_anatomy, phantoms_oct.draw_scan),
-    "derma": PhantomKind(phantoms_derma.CLASSES, 3, phantoms_derma.draw_skin, phantoms_derma.draw_lesion),
+    "oct": PhantomKind(phantoms_oct.CLASSES, 1, phantoms_oct.draw_scan, sensor_noise=0.02),
+    "derma": PhantomKind(phantoms_derma.CLASSES, 3, phantoms_derma.draw_picture, sensor_noise=0.015),
 }
 
 
 def make_phantoms(
     kind: str, image_size: int, n_train: int, n_val: int, n_test: int, seed: int
 ) -> ImageDataset:
-    """A data set of synthetic images, `n_*` in all per split, divided evenly over the classes.
+    """A data set of synthetic images, uint8 (N, C, image_size, image_size).
 
-    Raises ConfigError where a split that is not empty would miss a class.
+    `n_*` are totals over all classes, divided evenly (what is left over goes to the first classes);
+    `n_val` may be 0. Two images show one synthetic patient, and a patient stands in one split only. Raises
+    ConfigError for an unknown kind, and where a split that is not empty would miss a class.
     """
-    row = PHANTOMS[kind]
+    row = _row(kind)
     wanted = dict(zip(SPLITS, (n_train, n_val, n_test), strict=True))
     for name, count in wanted.items():
-        if (count or name != "val") and count < len(row.classes):
-            raise ConfigError(
-                f"data.n_{name}: {count} images cannot hold {len(row.classes)} classes; "
-                f"give at least {len(row.classes)}"
-            )
-    splits = {
-        name: make_split(row, image_size, wanted[name], number, seed) for number, name in enumerate(SPLITS)
-    }
+        _check_count(name, count, len(row.class_names))
+    splits = {name: _make_split(row, name, image_size, wanted, seed) for name in SPLITS}
     return ImageDataset(
         name=f"{kind} phantoms (synthetic)",
-        class_names=row.classes,
+        class_names=row.class_names,
         train=splits["train"],
         val=splits["val"],
         test=splits["test"],
@@ -68,26 +70,72 @@ def make_phantoms(
     )
 
 
-def make_split(row: PhantomKind, image_size: int, count: int, split: int, seed: int) -> Split:
-    """One split, patients in a seeded random order."""
+def _row(kind: str) -> PhantomKind:
+    if kind not in PHANTOMS:
+        raise ConfigError(f"data.phantom: {kind} is no kind of phantom; give one of {', '.join(PHANTOMS)}")
+    return PHANTOMS[kind]
+
+
+def _check_count(split: str, count: int, n_classes: int) -> None:
+    may_be_empty = split == "val"
+    if count < n_classes and not (may_be_empty and count == 0):
+        raise ConfigError(
+            f"data.n_{split}: {count} images cannot hold {n_classes} classes; give at least {n_classes}"
+        )
+
+
+def _make_split(row: PhantomKind, name: str, image_size: int, wanted: dict[str, int], seed: int) -> Split:
+    """One split, its images in a seeded random order."""
+    n_classes, count = len(row.class_names), wanted[name]
+    labels = np.arange(count, dtype=np.int64) % n_classes
+    numbers = np.arange(count, dtype=np.int64) // n_classes  # within the class
+    groups = _first_group(name, wanted, n_classes) + _patients(labels, numbers, n_classes)
     images = np.empty((count, row.channels, image_size, image_size), np.uint8)
-    labels, groups = np.empty(count, np.int64), np.empty(count, np.int64)
-    for index in range(count):
-        position = index // len(row.classes)  # classes alternate: every count is balanced within one
-        label, patient = index % len(row.classes), position // IMAGES_PER_PATIENT
-        shared = np.random.default_rng([seed, split, label, patient])
-        own = np.random.default_rng([seed, split, label, patient, 1 + position % IMAGES_PER_PATIENT])
-        drawn = row.image(row.classes[label], row.patient(shared), image_size * OVERSAMPLING, own)
-        images[index] = to_pixels(drawn, image_size)
-        labels[index] = label
-        groups[index] = (split * len(row.classes) + label) * 1_000_000 + patient
-    order = np.random.default_rng([seed, split]).permutation(count)
-    return Split(images[order], labels[order], groups[order])
+    order = _stream(seed, SPLITS.index(name)).permutation(count)
+    for place, index in enumerate(order):
+        images[place] = _image(row, name, int(labels[index]), int(numbers[index]), image_size, seed)
+    return Split(images, labels[order], groups[order])
 
 
-def to_pixels(drawn: phantoms_oct.Floats, image_size: int) -> Images:
-    """Average blocks down to the image size and quantize, (C, size, size) uint8."""
-    channels = drawn.shape[0]
-    blocks = drawn.reshape(channels, image_size, OVERSAMPLING, image_size, OVERSAMPLING).mean(axis=(2, 4))
-    pixels: Images = np.rint(np.clip(blocks, 0, 1) * 255).astype(np.uint8)
+def _image(row: PhantomKind, split: str, label: int, number: int, image_size: int, seed: int) -> Images:
+    """Image `number` of class `label`: (C, image_size, image_size) uint8."""
+    identity = (SPLITS.index(split), label, number // IMAGES_PER_PATIENT)
+    patient, rng = _stream(seed, *identity), _stream(seed, *identity, number % IMAGES_PER_PATIENT)
+    drawn = row.draw(row.class_names[label], image_size * OVERSAMPLING, patient, rng)
+    return _recorded(drawn, image_size, row.sensor_noise, rng)
+
+
+def _stream(seed: int, *numbers: int) -> np.random.Generator:
+    """A generator of its own for each tuple of numbers >= 0. Counted from 1, because numpy fills up short
+    seeds with zeros: (seed, 0) and (seed, 0, 0) would be one stream."""
+    return np.random.default_rng([seed, *(number + 1 for number in numbers)])
+
+
+def _patients(labels: Labels, numbers: Labels, n_classes: int) -> Labels:
+    """Patient of each image, (N,) int64: consecutive from 0, one class each."""
+    codes = numbers // IMAGES_PER_PATIENT * n_classes + labels
+    patients: Labels = np.unique(codes, return_inverse=True)[1].astype(np.int64)
+    return patients
+
+
+def _first_group(split: str, wanted: dict[str, int], n_classes: int) -> int:
+    """Groups are numbered through test, val, train: those of the test split never depend on `n_train`."""
+    before = ("test", "val", "train")[: ("test", "val", "train").index(split)]
+    return sum(_patient_count(wanted[name], n_classes) for name in before)
+
+
+def _patient_count(count: int, n_classes: int) -> int:
+    per_class = [len(range(label, count, n_classes)) for label in range(n_classes)]
+    return sum(-(-images // IMAGES_PER_PATIENT) for images in per_class)
+
+
+def _recorded(
+    drawn: phantoms_oct.Floats, image_size: int, sensor_noise: float, rng: np.random.Generator
+) -> Images:
+    """Average blocks of the drawing (C, S, S) down to the image size, add noise, quantize to uint8."""
+    shape = (drawn.shape[0], image_size, image_size)
+    step = drawn.shape[1] // image_size
+    corners = [drawn[:, row::step, column::step] for row in range(step) for column in range(step)]
+    noisy = sum(corners) / step**2 + sensor_noise * rng.standard_normal(shape, np.float32)
+    pixels: Images = np.rint(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
     return pixels
