@@ -25,15 +25,6 @@ from audit.results import (
     PerturbationRecord,
 )
 
-NOT_TESTED = (
-    "Random search at equal budget and the label-by-position heuristic were not run: that the search beats "
-    "them is not shown here.",
-    "Augmentation was off: with flips and shifts, attacks of this kind lose strength and must be searched anew.",
-    "Every image of a class carried the perturbation; partly perturbed classes were not tested.",
-    "Defences other than input normalization were not tested.",
-)
-
-
 def assemble_result(
     plan: AuditPlan,
     dataset: ImageDataset,
@@ -151,6 +142,7 @@ def describe_perturbation(
         draw=attack.draw,
         image_size=perturbation.image_size,
         edits=list(perturbation.edits),
+        fraction=perturbation.fraction,
         changed_fraction=float(changed.mean()),
         changed_fraction_by_class=[
             float(changed[labels == k].mean()) for k in range(len(dataset.class_names))
@@ -179,7 +171,7 @@ def limitations(config: AuditConfig, dataset: ImageDataset, failed: list[CellRes
         "The search is a lower bound: a perturbation that does more harm may exist. Drops are read at a level "
         "corrected for the number of conditions (Bonferroni), scores and single intervals are not."
     )
-    found += NOT_TESTED
+    found += not_tested(config)
     untested = [s for s in (1, 2, 5) if s not in config.severities]
     if untested:
         found.append(
@@ -190,3 +182,28 @@ def limitations(config: AuditConfig, dataset: ImageDataset, failed: list[CellRes
     found.append(f"Drops below {percent(lowest)} of accuracy count as tolerated, by configuration.")
     found += [f"Failed: {c.model}, {c.optimizer}, {c.normalization}, {c.attack}: {c.failure}" for c in failed]
     return found
+
+
+def not_tested(config: AuditConfig) -> list[str]:
+    """Which parts of a full audit this configuration left out."""
+    found = []
+    for name, words in (
+        ("random-search", "Random search at equal budget"),
+        ("heuristic", "The label-by-position heuristic"),
+        ("shortcut", "The closed-form shortcut"),
+        ("random", "Random pixels"),
+    ):
+        if name not in config.controls.methods:
+            found.append(f"{words}: not run, so that the search beats it is not shown here.")
+    if config.training.augmentation == "none":
+        found.append(
+            "Augmentation was off: with flips and shifts, attacks of this kind lose strength and must be "
+            "searched anew."
+        )
+    if not config.perturbed.classes and config.perturbed.fraction == 1:
+        found.append("Every image of a class carried the perturbation; partly perturbed classes were not tested.")
+    else:
+        carried = f"{percent(config.perturbed.fraction)} of the images"
+        which = ", ".join(config.perturbed.classes) or "every class"
+        found.append(f"Only {carried} of {which} carried the perturbation.")
+    return [*found, "Defences other than input normalization were not tested."]

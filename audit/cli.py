@@ -117,7 +117,7 @@ def perform(config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool)
     from audit.terminal import TerminalObserver, show_result
 
     console = Console(stderr=True)
-    with TerminalObserver(console, config.search.generations) as observer:
+    with TerminalObserver(console) as observer:
         observer.say(f"audit {__version__}: reading images")
         dataset = load_dataset(config.data, observer.images)
         plan = plan_audit(config, dataset)

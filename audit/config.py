@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from audit.attack.methods import METHODS
 from audit.errors import ConfigError
+from audit.training.augmentation import AUGMENTATIONS
 from audit.training.models import MODELS
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import OPTIMIZERS
@@ -48,13 +50,25 @@ class DataSettings(Settings):
 
 
 class ControlSettings(Settings):
-    """Controls beside the search (method §4)."""
+    """Controls beside EvoShift (method §4)."""
 
-    random_draws: int = Field(1, ge=0, le=20)  # perturbations of uniform position and value
-    shortcut: bool = True  # closed-form search of Wu et al. (2023)
+    methods: list[str] = ["shortcut", "random"]
+    random_draws: int = Field(1, ge=1, le=20)  # perturbations of the random control
     scope: Literal["baseline", "plain", "all"] = "plain"
     """Which pairs also train on the controls: only the baseline pair; every model with the baseline's
     optimizer and normalization; or every pair of the grid."""
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, names: list[str]) -> list[str]:
+        return unique([known("method", name, METHODS) for name in names])
+
+
+class PerturbedSettings(Settings):
+    """Which training images carry the perturbation (thesis 2.8.3)."""
+
+    classes: list[str] = []  # names of the classes; empty: all of them
+    fraction: float = Field(1.0, gt=0, le=1)  # of each such class's images
 
 
 class BaselineSettings(Settings):
@@ -75,19 +89,37 @@ class BaselineSettings(Settings):
 
 
 class SearchSettings(Settings):
-    """EvoShift (method §3). Budget is stated in surrogate trainings."""
+    """EvoShift and random search (method §3). Budget is stated in surrogate trainings."""
 
-    generations: int = Field(20, ge=1)
+    generations: int = Field(20, ge=1)  # at most
+    budget: int | None = Field(None, ge=1)  # surrogate trainings at most, re-scoring included
+    max_seconds: float | None = Field(None, gt=0)  # of surrogate training; the generation under way is finished
+    flat_generations: int | None = Field(None, ge=1)  # stop when the median has not risen for so many
     population: int | None = Field(None, ge=4)  # None: CMA-ES's own default, at least 16
+    fitness: Literal["cross-entropy", "probability"] = "cross-entropy"
+    domain_weight: float = Field(0.0, ge=0)  # w of the domain divergence (2.7)
+    surrogate: Literal["strided", "graynet", "colornet"] = "strided"
+    optimizer: str = "adam"  # of the surrogates
+    learning_rate: float | None = Field(None, gt=0)  # None: the optimizer's own
     images: int = Field(512, ge=16)  # training images drawn for surrogates; a quarter is held out for fitness
     batch_size: int = Field(32, ge=2)
-    learning_rate: float = Field(1e-3, gt=0)
-    min_steps: int = Field(120, ge=1)  # a surrogate that only just fits ranks candidates badly
+    min_steps: int = Field(120, ge=1)  # a surrogate that only just fits ranks badly
     max_steps: int = Field(300, ge=1)  # step cap of a surrogate that does not fit
     fit_accuracy: float = Field(0.95, gt=0, le=1)
     finalists: int = Field(3, ge=0)  # scored again, beside the final mean
     rescoring_seeds: int = Field(3, ge=1)
     seed: Seed = 0
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known_optimizer(cls, name: str) -> str:
+        return known("optimizer", name, OPTIMIZERS)
+
+    @model_validator(mode="after")
+    def _steps_in_order(self) -> SearchSettings:
+        if self.min_steps > self.max_steps:
+            raise ValueError(f"min_steps: {self.min_steps} is above max_steps, {self.max_steps}")
+        return self
 
 
 class TrainingSettings(Settings):
@@ -98,7 +130,13 @@ class TrainingSettings(Settings):
     stem: Literal["published", "half", "full"] = "published"
     schedule: Literal["constant", "cosine"] = "constant"
     learning_rates: dict[str, float] = {}  # optimizer -> learning rate, where not its default
+    augmentation: str = "none"  # of the victims, and of the surrogates that stand for them
     oversample: bool = True  # rare classes up to the largest (thesis 4.3)
+
+    @field_validator("augmentation")
+    @classmethod
+    def _known_augmentation(cls, name: str) -> str:
+        return known("augmentation", name, AUGMENTATIONS)
 
     @field_validator("learning_rates")
     @classmethod
@@ -132,6 +170,7 @@ class AuditConfig(Settings):
     normalizations: list[str] = Field(["none", "csn"], min_length=1)
     severities: list[Severity] = Field([0, 1, 2, 5], min_length=1)
     seeds: list[Seed] = Field([0], min_length=1)
+    perturbed: PerturbedSettings = PerturbedSettings()
     controls: ControlSettings = ControlSettings()
     baseline: BaselineSettings = BaselineSettings()
     search: SearchSettings = SearchSettings()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from audit.attack.surrogates import fit_surrogate
+from audit.attack.perturbation import Perturbation
+from audit.attack.surrogates import SurrogateTrainer, surrogate_task
 from audit.config import AuditConfig
 from audit.data.dataset import ImageDataset
 from audit.plan import AuditPlan, Cell
-from audit.results import CLEAN, EVOSHIFT
+from audit.results import CLEAN
 from audit.training.models import build_model
 from audit.training.optimizers import build_optimizer
 from audit.training.trainer import epoch_steps, predict, prepare
@@ -59,19 +59,10 @@ def estimate_audit(
         overlays = 0 if cell.attack.attack == CLEAN else n_classes * len(dataset.test)
         read_last = 2 * len(dataset.train) + len(dataset.test) + overlays
         total += cell.recipe.epochs * (steps * step + read_each * predicted) + read_last * predicted
-    searches = [a for a in plan.attacks if a.attack == EVOSHIFT and any(c.attack == a for c in missing)]
-    surrogates = sum(search_trainings(config, dataset, a.severity) for a in searches)
-    total += surrogates * time_surrogate(images, labels, n_classes, config) if surrogates else 0.0
+    searches = [attack for attack in plan.searches if any(cell.attack == attack for cell in missing)]
+    surrogates = sum(plan.budget(attack, dataset).trainings for attack in searches)
+    total += surrogates * time_surrogate(dataset, config, device) if surrogates else 0.0
     return Estimate(total, total / workers, len(missing), surrogates)
-
-
-def search_trainings(config: AuditConfig, dataset: ImageDataset, severity: int) -> int:
-    """Surrogate trainings of one search."""
-    dimensions = (2 + dataset.channels) * len(dataset.class_names) * severity
-    population = config.search.population or max(4 + int(3 * math.log(dimensions)), 16)
-    return (
-        population * config.search.generations + (config.search.finalists + 2) * config.search.rescoring_seeds
-    )
 
 
 def time_model(
@@ -96,11 +87,16 @@ def time_model(
     return per_step, per_prediction / len(images)
 
 
-def time_surrogate(images: torch.Tensor, labels: torch.Tensor, n_classes: int, config: AuditConfig) -> float:
+def time_surrogate(dataset: ImageDataset, config: AuditConfig, device: str) -> float:
     """Seconds of one surrogate training, halfway between the fewest and the most steps."""
-    few = config.search.model_copy(update={"min_steps": 4, "max_steps": 4, "fit_accuracy": 1.0})
-    fit_surrogate(images, labels, n_classes, 0, few)
-    per_step = timed(lambda: fit_surrogate(images, labels, n_classes, 0, few), 1) / few.max_steps
+    few = config.search.model_copy(update={"min_steps": 4, "max_steps": 4, "fit_accuracy": 1.0, "images": 64})
+    task = surrogate_task(dataset.train, len(dataset.class_names), few, config.training.augmentation)
+    trainer = SurrogateTrainer(task, few, device)
+    nothing = Perturbation(
+        image_size=dataset.image_size, channels=dataset.channels, n_classes=task.n_classes, edits=()
+    )
+    trainer.train([nothing], seed=0)
+    per_step = timed(lambda: trainer.train([nothing], seed=0), 1) / few.max_steps
     return per_step * (config.search.min_steps + config.search.max_steps) / 2
 
 

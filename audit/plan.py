@@ -10,29 +10,33 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from audit import __version__
-from audit.config import AuditConfig
+from audit.attack.budget import Budget, planned_budget
+from audit.attack.methods import METHODS
+from audit.config import AuditConfig, nearest
 from audit.data.dataset import ImageDataset
+from audit.errors import ConfigError
 from audit.results import CLEAN, EVOSHIFT, PROTOCOL_VERSION, Recipe, Record
-
-RANDOM = "random"
-SHORTCUT = "shortcut"
 
 Role = Literal["grid", "baseline", "control"]
 
 
 class AttackSpec(Record):
-    """One perturbation to be made: how, with how many pixels, from which seed."""
+    """One perturbation to be made: how, with how many pixels, on which images, from which seed."""
 
     attack: str
     severity: int
     draw: int
     seed: int
+    classes: tuple[int, ...] | None = None  # that are edited; None: all
+    fraction: float = 1.0  # of each such class's images
 
     @property
     def name(self) -> str:
         """Name of its file and of its lines on the screen."""
-        draw = f"-draw{self.draw}" if self.attack == RANDOM else ""
-        return CLEAN if self.attack == CLEAN else f"{self.attack}-np{self.severity}{draw}"
+        if self.attack == CLEAN:
+            return CLEAN
+        draw = f"-draw{self.draw}" if METHODS[self.attack].draws else ""
+        return f"{self.attack}-np{self.severity}{draw}"
 
 
 CLEAN_SPEC = AttackSpec(attack=CLEAN, severity=0, draw=0, seed=0)
@@ -60,6 +64,16 @@ class AuditPlan:
         """Cells trained under one perturbation."""
         return [cell for cell in self.cells if cell.attack == attack]
 
+    @property
+    def searches(self) -> list[AttackSpec]:
+        """Perturbations that surrogates are trained for."""
+        return [a for a in self.attacks if a.attack != CLEAN and METHODS[a.attack].trains_surrogates]
+
+    def budget(self, attack: AttackSpec, dataset: ImageDataset) -> Budget:
+        """What a search will spend at most."""
+        edited = len(attack.classes or dataset.class_names)
+        return planned_budget(self.config.search, edited, dataset.channels, attack.severity)
+
     def to_json(self) -> dict[str, Any]:
         """For `plan.json`."""
         return {
@@ -72,7 +86,7 @@ class AuditPlan:
 def plan_audit(config: AuditConfig, dataset: ImageDataset) -> AuditPlan:
     """The grid models x optimizers x normalizations x severities x seeds, the baseline pair (computed
     even when the grid leaves it out), and the controls."""
-    attacks = planned_attacks(config)
+    attacks = planned_attacks(config, dataset)
     cells: dict[str, Cell] = {}
     for attack in attacks:
         for role, (model, optimizer, normalization) in pairs_for(attack, config):
@@ -86,19 +100,30 @@ def plan_audit(config: AuditConfig, dataset: ImageDataset) -> AuditPlan:
     return AuditPlan(audit_id, config, tuple(attacks), tuple(cells.values()))
 
 
-def planned_attacks(config: AuditConfig) -> list[AttackSpec]:
-    """Clean first, then what needs no search, then the searches, each by severity."""
+def planned_attacks(config: AuditConfig, dataset: ImageDataset) -> list[AttackSpec]:
+    """Clean first, then what trains no surrogate, then the searches, each by severity."""
     severities = sorted(severity for severity in config.severities if severity > 0)
     seed = config.search.seed
-    attacks = [CLEAN_SPEC]
+    where = {"classes": perturbed_classes(config, dataset), "fraction": config.perturbed.fraction}
+    attacks = []
     for severity in severities:
-        if config.controls.shortcut:
-            attacks.append(AttackSpec(attack=SHORTCUT, severity=severity, draw=0, seed=seed))
-        for draw in range(config.controls.random_draws):
-            attacks.append(
-                AttackSpec(attack=RANDOM, severity=severity, draw=draw, seed=seed + 7919 * (draw + 1))
-            )
-    return attacks + [AttackSpec(attack=EVOSHIFT, severity=s, draw=0, seed=seed) for s in severities]
+        for name in dict.fromkeys([*config.controls.methods, EVOSHIFT]):
+            row = METHODS[name]
+            for draw in range(config.controls.random_draws if row.draws else 1):
+                own_seed = seed + 7919 * (draw + 1) if row.draws else seed
+                attacks.append(
+                    AttackSpec(attack=name, severity=severity, draw=draw, seed=own_seed, **where)
+                )
+    return [CLEAN_SPEC, *sorted(attacks, key=lambda attack: METHODS[attack.attack].trains_surrogates)]
+
+
+def perturbed_classes(config: AuditConfig, dataset: ImageDataset) -> tuple[int, ...] | None:
+    """Numbers of the classes that are edited, None for all. Raises ConfigError for a name that is not there."""
+    wanted, names = config.perturbed.classes, list(dataset.class_names)
+    for name in wanted:
+        if name not in names:
+            raise ConfigError(f"perturbed.classes: unknown class {name!r}; {nearest(name, names)}")
+    return tuple(sorted({names.index(name) for name in wanted})) or None
 
 
 Pair = tuple[str, str, str]
@@ -128,6 +153,7 @@ def make_recipe(config: AuditConfig, model: str, optimizer: str, normalization: 
         optimizer=optimizer,
         learning_rate=config.learning_rate(optimizer),
         schedule=config.training.schedule,
+        augmentation=config.training.augmentation,
         normalization=normalization,
         epochs=config.training.epochs,
         batch_size=config.training.batch_size,
@@ -137,7 +163,9 @@ def make_recipe(config: AuditConfig, model: str, optimizer: str, normalization: 
 
 def search_settings(attack: AttackSpec, config: AuditConfig) -> object:
     """What defines the perturbation beyond its spec."""
-    return config.search if attack.attack == EVOSHIFT else None
+    if attack.attack == CLEAN or not METHODS[attack.attack].trains_surrogates:
+        return None
+    return {**config.search.model_dump(mode="json"), "augmentation": config.training.augmentation}
 
 
 def measured_by(config: AuditConfig) -> dict[str, object]:

@@ -91,6 +91,7 @@ class Recipe(Record):
     learning_rate: float
     schedule: str
     normalization: str
+    augmentation: str = "none"
     epochs: int
     batch_size: int
     seed: int
@@ -103,7 +104,7 @@ class CellResult(Record):
     model: str
     optimizer: str
     normalization: str
-    attack: str  # clean | evoshift | random | shortcut
+    attack: str  # clean, or a method: evoshift, random-search, shortcut, heuristic, random
     severity: int  # N_p, pixels per class; 0 for clean
     seed: int
     draw: int = 0  # which draw of the random control
@@ -133,7 +134,8 @@ class Edit(Record):
 
 
 class Generation(Record):
-    """One generation of the search (Fig. 4-2b). Fitness is in nats of cross-entropy (2.6)."""
+    """One generation of the search (Fig. 4-2b). Fitness (2.6) in nats of cross-entropy, unless the search's
+    settings say `fitness: probability`."""
 
     generation: int  # 1-based
     trainings: int  # surrogate trainings spent so far
@@ -177,6 +179,7 @@ class PerturbationRecord(Record):
     draw: int = 0
     image_size: tuple[int, int]
     edits: list[Edit]
+    fraction: float = 1.0  # of the images of each edited class that carry the edits
     changed_fraction: float  # share of training images with at least one pixel really changed
     changed_fraction_by_class: list[float]
     search: SearchRecord | None

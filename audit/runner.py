@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Protocol
 
 from audit.assemble import assemble_result
-from audit.attack.baselines import random_perturbation
-from audit.attack.evoshift import evoshift
+from audit.attack.methods import METHODS
 from audit.attack.perturbation import Artefact, Perturbation
-from audit.attack.shortcut import shortcut
+from audit.attack.search import KeptReadings, SearchRequest
 from audit.attack.surrogates import SurrogateTask, surrogate_task
 from audit.cells import CellContext
 from audit.data.dataset import ImageDataset
 from audit.engines import Engine, choose_device, make_engine, worker_count
 from audit.environment import describe_environment
 from audit.errors import DataError
-from audit.plan import RANDOM, SHORTCUT, AttackSpec, AuditPlan, Cell, digest, search_settings
-from audit.results import CLEAN, EVOSHIFT, AuditResult, CellResult, EpochReading, Generation, SearchRecord
+from audit.plan import AttackSpec, AuditPlan, Cell, digest, search_settings
+from audit.results import CLEAN, AuditResult, CellResult, EpochReading, Generation
 from audit.store import RunStore
 
 
@@ -32,7 +31,7 @@ class Observer(Protocol):
 
     def cell_done(self, result: CellResult) -> None: ...
 
-    def search_started(self, attack: AttackSpec) -> None: ...
+    def search_started(self, attack: AttackSpec, generations: int) -> None: ...
 
     def generation(self, attack: AttackSpec, generation: Generation) -> None: ...
 
@@ -58,13 +57,18 @@ def run_audit(
         session = time.time()
         store.log(session, "started", cells=len(missing), workers=workers, device=device)
         context = CellContext(dataset.train, dataset.test, dataset.class_names, plan.config, device)
-        task = surrogate_task(dataset.train, len(dataset.class_names), plan.config.search)
+        task = surrogate_task(
+            dataset.train, len(dataset.class_names), plan.config.search, plan.config.training.augmentation
+        )
         with make_engine(context, task, min(workers, max(len(missing), 2))) as engine:
             for phase in phases(plan):
                 for attack in phase:
                     if attack in unsearched:
-                        artefact = make_artefact(attack, task, plan, dataset, engine, observer)
-                        artefact.save(store.perturbation_path(attack, artefact_key(attack, plan, dataset)))
+                        path = store.perturbation_path(attack, artefact_key(attack, plan, dataset))
+                        readings = KeptReadings(engine.score_all, path.with_suffix(".readings.jsonl"))
+                        artefact = make_artefact(attack, task, plan, dataset, readings, observer)
+                        artefact.save(path)
+                        readings.discard()
                         artefacts[attack] = artefact
                         store.log(session, "perturbation", attack=attack.name)
                         # Found anew, and not the same: what was trained under the old one counts no more.
@@ -101,8 +105,7 @@ def run_audit(
 def phases(plan: AuditPlan) -> list[list[AttackSpec]]:
     """First what needs no search (clean cells show at once whether the data can be learned), then the
     searched perturbations."""
-    searched = [attack for attack in plan.attacks if attack.attack == EVOSHIFT]
-    return [[attack for attack in plan.attacks if attack not in searched], searched]
+    return [[attack for attack in plan.attacks if attack not in plan.searches], plan.searches]
 
 
 def longest_first(jobs: list[tuple[Cell, Perturbation | None]]) -> list[tuple[Cell, Perturbation | None]]:
@@ -141,31 +144,23 @@ def make_artefact(
     task: SurrogateTask,
     plan: AuditPlan,
     dataset: ImageDataset,
-    engine: Engine,
+    readings: KeptReadings,
     observer: Observer,
 ) -> Artefact:
-    """Find one perturbation. Searches see training images only."""
-    observer.search_started(attack)
-    n_classes = len(dataset.class_names)
-    record: SearchRecord | None = None
-    closed_form = shortcut(
-        dataset.train.images, dataset.train.labels, n_classes, attack.severity, attack.seed
+    """Find one perturbation. Methods see training images only."""
+    observer.search_started(attack, plan.budget(attack, dataset).generations)
+    request = SearchRequest(
+        train=dataset.train,
+        task=task,
+        severity=attack.severity,
+        classes=attack.classes or tuple(range(len(dataset.class_names))),
+        fraction=attack.fraction,
+        seed=attack.seed,
+        settings=plan.config.search,
+        readings=readings,
+        on_generation=lambda generation: observer.generation(attack, generation),
     )
-    if attack.attack == SHORTCUT:
-        found = closed_form
-    elif attack.attack == RANDOM:
-        found = random_perturbation(
-            dataset.image_size, dataset.channels, n_classes, attack.severity, attack.seed
-        )
-    else:
-        found, record = evoshift(
-            task,
-            attack.severity,
-            plan.config.search,
-            closed_form,
-            engine.score_all,
-            lambda generation: observer.generation(attack, generation),
-        )
+    found, record = METHODS[attack.attack].find(request)
     artefact = Artefact(
         attack=attack.attack,
         severity=attack.severity,

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from audit.attack.methods import METHODS
 from audit.attack.perturbation import Artefact
 from audit.evaluation.verdict import percent, search_against_controls
 from audit.plan import AttackSpec, Cell
@@ -40,9 +41,9 @@ VERDICT_STYLE = {"vulnerable": "bold red", "within tolerance": "bold green"}
 class TerminalObserver:
     """Progress bars in a terminal; one line per finished step elsewhere (CI, a log file)."""
 
-    def __init__(self, console: Console, generations: int) -> None:
+    def __init__(self, console: Console) -> None:
         self.console = console
-        self.generations = generations
+        self.generations = 0
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -98,18 +99,19 @@ class TerminalObserver:
             f"{head} test {percent(m.accuracy)}, train {percent(m.train_accuracy)} ({result.seconds:.0f} s)"
         )
 
-    def search_started(self, attack: AttackSpec) -> None:
+    def search_started(self, attack: AttackSpec, generations: int) -> None:
         """A bar only for what takes time."""
-        if attack.attack == "evoshift":
+        self.generations = generations
+        if METHODS[attack.attack].trains_surrogates:
             self.search = self.progress.add_task(
-                f"search N_p={attack.severity} (generations)", total=self.generations
+                f"{attack.attack} N_p={attack.severity} (generations)", total=generations
             )
 
     def generation(self, attack: AttackSpec, generation: Generation) -> None:
         """Best and median fitness of the generation."""
         line = (
-            f"search N_p={attack.severity} generation {generation.generation}/{self.generations}: "
-            f"fitness best {generation.best:.2f}, median {generation.median:.2f} nats "
+            f"{attack.attack} N_p={attack.severity} generation {generation.generation}/{self.generations}: "
+            f"fitness best {generation.best:.2f}, median {generation.median:.2f} "
             f"({generation.trainings} surrogate trainings)"
         )
         if self.search is not None and self.console.is_terminal:
@@ -126,8 +128,9 @@ class TerminalObserver:
             self.search = None
         chosen = next(f for f in artefact.search.finalists if f.chosen)
         self.say(
-            f"search N_p={attack.severity} done: {chosen.name}, fitness {chosen.fitness:.2f} nats over "
-            f"{len(chosen.readings)} fresh surrogates, {artefact.search.trainings} surrogate trainings in all"
+            f"{attack.attack} N_p={attack.severity} done ({artefact.search.stopped}): {chosen.name}, fitness "
+            f"{chosen.fitness:.2f} over {len(chosen.readings)} fresh surrogates, "
+            f"{artefact.search.trainings} surrogate trainings in all"
         )
 
 

@@ -1,26 +1,55 @@
-"""Controls that search nothing (method §4)."""
+"""Controls and rival searches (method §4), each through the interface of EvoShift."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from audit.attack.perturbation import Perturbation, make_perturbation
+from audit.attack.budget import planned_budget
+from audit.attack.search import Found, Ledger, SearchRequest, Wanted
+
+RANDOM_SEARCH = "random-search"
 
 
-def random_perturbation(
-    image_size: tuple[int, int], channels: int, n_classes: int, severity: int, seed: int
-) -> Perturbation:
+def random_edits(request: SearchRequest, seed: int) -> Wanted:
     """Uniform positions and uniform values in [0, 1], drawn with `seed`."""
     generator = np.random.default_rng(seed)
-    height, width = image_size
-    wanted = [
+    height, width = request.image_size
+    return [
         (
             label,
             float(generator.integers(height)),
             float(generator.integers(width)),
-            generator.random(channels).tolist(),
+            generator.random(request.channels).tolist(),
         )
-        for label in range(n_classes)
-        for _ in range(severity)
+        for label in request.classes
+        for _ in range(request.severity)
     ]
-    return make_perturbation(wanted, image_size, channels, n_classes)
+
+
+def random_control(request: SearchRequest) -> Found:
+    """One uniform draw: how much any few pixels harm."""
+    return request.perturbation(random_edits(request, request.seed)), None
+
+
+def heuristic(request: SearchRequest) -> Found:
+    """Pixels whose place encodes the label (Jacobsen et al. 2018; Table 2.1): row 0, column = class, white.
+
+    Further pixels stand in the rows below.
+    """
+    white = [1.0] * request.channels
+    wanted = [(label, float(n), float(label), white) for label in request.classes for n in range(request.severity)]
+    return request.perturbation(wanted), None
+
+
+def random_search(request: SearchRequest) -> Found:
+    """The best of as many uniform draws as EvoShift trains surrogates, chosen as EvoShift chooses: finalists
+    scored again."""
+    budget = planned_budget(request.settings, len(request.classes), request.channels, request.severity)
+    ledger = Ledger(request)
+    draws = np.random.default_rng(request.seed)
+    while (stopped := ledger.stopped(budget)) is None:
+        seeds = draws.integers(2**32, size=budget.population)
+        ledger.generation([request.perturbation(random_edits(request, int(seed))) for seed in seeds])
+    # EvoShift chooses among two contenders more than its finalists: both searches spend the same.
+    chosen = ledger.choose({}, request.settings.finalists + 2)
+    return chosen, ledger.record(RANDOM_SEARCH, stopped, population=budget.population)

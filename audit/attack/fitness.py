@@ -1,23 +1,85 @@
-"""What makes a perturbation good: how far its surrogate's errors on clean images exceed those on
-perturbed images (2.6, 3.13, 4.2)."""
+"""What makes a perturbation good: its surrogate errs on clean images and not on perturbed ones (2.6, 3.13,
+4.2), and the two can be told apart (2.7)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from audit.data.dataset import Images
+
 CLIP = 10.0  # nats: one image that is wrong with certainty must not outweigh the rest
+RIDGE = 1.0  # of the linear discriminator, in units of squared pixels
 
 
-def class_balanced_cross_entropy(logits: Tensor, labels: Tensor) -> float:
-    """Mean over classes of the class's mean cross-entropy, each image's clipped at 10 nats."""
-    losses = functional.cross_entropy(logits, labels, reduction="none").clamp_max(CLIP)
-    return float(torch.stack([losses[labels == k].mean() for k in torch.unique(labels)]).mean())
+def class_balanced(per_image: Tensor, labels: Tensor) -> float:
+    """Mean over classes of the class's mean."""
+    return float(torch.stack([per_image[labels == k].mean() for k in torch.unique(labels)]).mean())
 
 
 def semantic_mismatch(clean_logits: Tensor, perturbed_logits: Tensor, labels: Tensor) -> float:
-    """F_m = mean CE(x, y; theta) - mean CE(x + delta, y; theta), class-balanced; higher is a stronger
-    attack. Logits (N, K) of the same images without and with the perturbation. Range [-10, 10]."""
-    clean = class_balanced_cross_entropy(clean_logits, labels)
-    return clean - class_balanced_cross_entropy(perturbed_logits, labels)
+    """F_m = mean CE(x, y; theta) - mean CE(x + delta, y; theta) (2.6), class-balanced, each image's clipped
+    at 10 nats; higher is a stronger attack. Logits (N, K) of the same images without and with the
+    perturbation. Range [-10, 10]."""
+
+    def loss(logits: Tensor) -> float:
+        return class_balanced(functional.cross_entropy(logits, labels, reduction="none").clamp_max(CLIP), labels)
+
+    return loss(clean_logits) - loss(perturbed_logits)
+
+
+def probability_mismatch(clean_logits: Tensor, perturbed_logits: Tensor, labels: Tensor) -> float:
+    """Algorithm 1's form: S(x) = p_y + sum over j != y of (1 - p_j) = 2 p_y + K - 2, low on clean images.
+
+    Algorithm 1 looks at clean images alone; a surrogate that never learned would then look like a strong
+    attack, so S of the perturbed images stands against it, as in (2.6): S(x + delta) - S(x), class-balanced.
+    Range [-2, 2].
+    """
+
+    def score(logits: Tensor) -> float:
+        right = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
+        return class_balanced(2 * right, labels)
+
+    return score(perturbed_logits) - score(clean_logits)
+
+
+@dataclass(frozen=True)
+class FitnessRow:
+    """One row of the table."""
+
+    compute: Callable[[Tensor, Tensor, Tensor], float]
+    unit: str
+
+
+FITNESS: dict[str, FitnessRow] = {
+    "cross-entropy": FitnessRow(semantic_mismatch, "nats"),
+    "probability": FitnessRow(probability_mismatch, "probability"),
+}
+
+
+def domain_divergence(clean: Images, perturbed: Images) -> float:
+    """F_d = 2 (1 - 2 eps) (2.7), eps the error of a linear discriminator between clean and perturbed images.
+
+    uint8 (N, C, H, W), the same images in both. Ridge least squares on pixels, fitted on every other image
+    and read on the rest. Range [-2, 2]; 2: told apart without error, 0: guessing.
+    """
+
+    def pixels(part: slice) -> tuple[np.ndarray, np.ndarray]:
+        pair = np.concatenate([clean[part], perturbed[part]]).reshape(-1, clean[0].size) / 255.0
+        side = np.repeat([-1.0, 1.0], len(pair) // 2)
+        return pair, side
+
+    fit_x, fit_y = pixels(slice(0, None, 2))
+    read_x, read_y = pixels(slice(1, None, 2))
+    centre = fit_x.mean(axis=0)
+    fit_x, read_x = fit_x - centre, read_x - centre
+    # The dual form: as many unknowns as images, not as many as pixels.
+    dual = np.linalg.solve(fit_x @ fit_x.T + RIDGE * np.eye(len(fit_x)), fit_y)
+    told = read_x @ (fit_x.T @ dual)
+    error = np.where(told == 0, 0.5, told * read_y < 0).mean()
+    return float(2 * (1 - 2 * error))

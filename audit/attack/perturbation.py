@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from audit.data.dataset import Images, Labels
 from audit.errors import DataError
@@ -31,6 +31,8 @@ class Perturbation(Record):
     channels: Literal[1, 3]
     n_classes: int
     edits: tuple[Edit, ...]
+    fraction: float = Field(1.0, gt=0, le=1)  # share of each class's images that carry the edits
+    carrier_seed: int = 0  # which of them do
 
     @model_validator(mode="after")
     def _check(self) -> Perturbation:
@@ -65,26 +67,45 @@ class Perturbation(Record):
 
     @property
     def id(self) -> str:
-        """SHA-256 of the edits, the image size and the numbers of channels and classes."""
+        """SHA-256 of everything above."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def carriers(self, labels: Labels) -> npt.NDArray[np.bool_]:
+        """Which of the images carry their class's edits, (N,): `fraction` of each class, at least one image,
+        drawn by `carrier_seed`. Depends on the labels alone, so the same split gives the same images."""
+        if self.fraction == 1:
+            return np.ones(len(labels), dtype=bool)
+        carry = np.zeros(len(labels), dtype=bool)
+        for label in range(self.n_classes):
+            members = np.flatnonzero(labels == label)
+            order = np.random.default_rng((self.carrier_seed, label)).permutation(members)
+            carry[order[: max(round(self.fraction * len(members)), 1)]] = True
+        return carry
+
+    @property
+    def on_all_images(self) -> Perturbation:
+        """The same edits, carried by every image of their class."""
+        return self.model_copy(update={"fraction": 1.0})
 
     def apply(self, images: Images, labels: Labels) -> Images:
         """A changed copy of uint8 (N, C, H, W) images; the input is never touched."""
         perturbed = images.copy()
+        carry = self.carriers(labels)
         for edit in self.edits:
-            perturbed[labels == edit.label, :, edit.row, edit.col] = to_levels(edit.value)
+            perturbed[carry & (labels == edit.label), :, edit.row, edit.col] = to_levels(edit.value)
         return perturbed
 
     def overlay(self, images: Images, label: int) -> Images:
         """All images with the edits of class `label`, whatever their own class (for alpha_N, 2.13)."""
-        return self.apply(images, np.full(len(images), label, dtype=np.int64))
+        return self.on_all_images.apply(images, np.full(len(images), label, dtype=np.int64))
 
     def changed(self, images: Images, labels: Labels) -> npt.NDArray[np.bool_]:
         """Which images really change, (N,): a pixel written over an equal pixel changes nothing."""
         differs = np.zeros(len(images), dtype=bool)
+        carry = self.carriers(labels)
         for edit in self.edits:
-            own = labels == edit.label
+            own = carry & (labels == edit.label)
             differs[own] |= (images[own, :, edit.row, edit.col] != to_levels(edit.value)).any(axis=1)
         return differs
 

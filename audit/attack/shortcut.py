@@ -7,34 +7,34 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from audit.attack.perturbation import Perturbation, make_perturbation
-from audit.data.dataset import Images, Labels
+from audit.attack.search import Found, SearchRequest
+from audit.data.dataset import Images
 
 STD_FLOOR = 1e-2  # epsilon: published code divides 0 by 0 on constant borders and then changes nothing
 
 Scores = npt.NDArray[np.float64]
 
 
-def shortcut(images: Images, labels: Labels, n_classes: int, severity: int, seed: int) -> Perturbation:
+def shortcut(request: SearchRequest) -> Found:
     """The position and corner value that lie farthest and most evenly from each class's own pixels.
 
-    `images` uint8 (N, C, H, W). For class k, position p and value v in {0, 1}^C, with d = |v - x_p| over
-    the images of class k and the channels: score = mean(d) / (std(d) + eps). Each class in turn takes the
-    best position that nobody has used; ties are broken at random by `seed`.
+    For class k, position p and value v in {0, 1}^C, with d = |v - x_p| over the images of class k and the
+    channels: score = mean(d) / (std(d) + eps). Each class in turn takes the best position that nobody has
+    used; ties are broken at random by the request's seed.
     """
-    channels, height, width = images.shape[1:]
-    generator = np.random.default_rng(seed)
-    corners = list(itertools.product((0.0, 1.0), repeat=channels))
-    tables = [corner_scores(images[labels == k], corners) for k in range(n_classes)]
-    free = np.ones((height, width), dtype=bool)
+    images, labels = request.train.images, request.train.labels
+    generator = np.random.default_rng(request.seed)
+    corners = list(itertools.product((0.0, 1.0), repeat=request.channels))
+    tables = {label: corner_scores(images[labels == label], corners) for label in request.classes}
+    free = np.ones(request.image_size, dtype=bool)
     wanted = []
-    for _, label in itertools.product(range(severity), range(n_classes)):
+    for _, label in itertools.product(range(request.severity), request.classes):
         table = np.where(free, tables[label], -np.inf)
         best = np.argwhere(table == table.max())
         corner, row, col = best[generator.integers(len(best))]
         free[row, col] = False
         wanted.append((label, float(row), float(col), corners[corner]))
-    return make_perturbation(wanted, (height, width), channels, n_classes)
+    return request.perturbation(wanted), None
 
 
 def corner_scores(images: Images, corners: list[tuple[float, ...]]) -> Scores:

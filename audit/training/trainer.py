@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import update_bn
 
 from audit.results import Recipe
+from audit.training.augmentation import AUGMENTATIONS
 from audit.training.models import build_model
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import build_optimizer
@@ -52,12 +53,14 @@ def train(
     steps = epoch_steps(labels, n_classes, recipe.batch_size, oversample)
     schedule = learning_rate_schedule(optimizer, recipe.schedule, steps * recipe.epochs)
     order = torch.Generator().manual_seed(recipe.seed)
+    draws = torch.Generator().manual_seed(recipe.seed)  # apart: the order is the same with and without
+    augment = AUGMENTATIONS[recipe.augmentation].apply
     for epoch in range(1, recipe.epochs + 1):
         model.train()
         total = torch.zeros((), device=images.device)
         for batch in epoch_batches(labels, n_classes, recipe.batch_size, oversample, order):
             check_cancelled()
-            inputs = prepare(images[batch], recipe.normalization)
+            inputs = prepare(augment(images[batch], draws), recipe.normalization)
             loss = functional.cross_entropy(model(inputs), labels[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -1,0 +1,142 @@
+"""Surrogate networks (2.8), and many copies of one trained as a single program.
+
+A population of P networks is one network whose convolutions have P groups: activations are
+(B, P * channels, H, W), weights stack along the output channels. Batch norm works per channel and Adam per
+weight, so each member learns exactly what it would learn alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+def strided(channels: int, n_classes: int, image_size: tuple[int, int]) -> nn.Sequential:
+    """Three strided convolutions with batch norm, global average pooling, one linear layer.
+
+    Pooling because the victims pool: ranked against a small CNN's test accuracy, fitness from this net
+    reached a Spearman correlation of -0.95, the same net with a flattened output -0.51 (docs/log.md).
+    """
+    layers: list[nn.Module] = []
+    for width_in, width in ((channels, 24), (24, 48), (48, 64)):
+        layers += [
+            nn.Conv2d(width_in, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, n_classes))
+
+
+def graynet(channels: int, n_classes: int, image_size: tuple[int, int]) -> nn.Sequential:
+    """GrayNet 24C3-P-48C3-P-256FC-K (2.8)."""
+    height, width = image_size
+    return nn.Sequential(
+        *convolution(channels, 24),
+        nn.MaxPool2d(2),
+        *convolution(24, 48),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(48 * (height // 4) * (width // 4), 256),
+        nn.ReLU(inplace=True),
+        nn.Linear(256, n_classes),
+    )
+
+
+def colornet(channels: int, n_classes: int, image_size: tuple[int, int]) -> nn.Sequential:
+    """ColorNet 32C3-32C3-P-64C3-64C3-P-128C3-128C3-P-512FC-K (2.8)."""
+    height, width = image_size
+    layers: list[nn.Module] = []
+    width_in = channels
+    for wide in (32, 64, 128):
+        layers += [*convolution(width_in, wide), *convolution(wide, wide), nn.MaxPool2d(2)]
+        width_in = wide
+    flat = 128 * (height // 8) * (width // 8)
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Linear(flat, 512), nn.ReLU(inplace=True), nn.Linear(512, n_classes)
+    )
+
+
+def convolution(width_in: int, width: int) -> list[nn.Module]:
+    """3 x 3, same size, ReLU."""
+    return [nn.Conv2d(width_in, width, 3, padding=1), nn.ReLU(inplace=True)]
+
+
+@dataclass(frozen=True)
+class SurrogateRow:
+    """One row of the table. `build(channels, n_classes, (height, width))`."""
+
+    title: str
+    build: Callable[[int, int, tuple[int, int]], nn.Sequential]
+
+
+SURROGATES: dict[str, SurrogateRow] = {
+    "strided": SurrogateRow("strided CNN 24-48-64, batch norm, global average pooling", strided),
+    "graynet": SurrogateRow("GrayNet 24C3-P-48C3-P-256FC-K", graynet),
+    "colornet": SurrogateRow("ColorNet 32C3-32C3-P-64C3-64C3-P-128C3-128C3-P-512FC-K", colornet),
+}
+
+
+class PopulationFlatten(nn.Module):
+    """(B, P * C, H, W) -> (B, P, C * H * W)."""
+
+    def __init__(self, members: int) -> None:
+        super().__init__()
+        self.members = members
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), self.members, -1)
+
+
+class PopulationLinear(nn.Module):
+    """P linear layers side by side: (B, P, in) -> (B, P, out)."""
+
+    def __init__(self, single: nn.Linear, members: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(single.weight.detach().repeat(members, 1, 1))  # (P, out, in)
+        self.bias = nn.Parameter(single.bias.detach().repeat(members, 1))  # (P, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.baddbmm(self.bias[:, None], x.transpose(0, 1), self.weight.transpose(1, 2))
+        return out.transpose(0, 1)
+
+
+def population_of(single: nn.Sequential, members: int) -> nn.Sequential:
+    """`members` equal copies of a network as one: (B, P * C, H, W) -> (B, P, K) logits."""
+    return nn.Sequential(*[side_by_side(layer, members) for layer in single])
+
+
+def side_by_side(layer: nn.Module, members: int) -> nn.Module:
+    """One layer for all members. Raises TypeError for a kind of layer that is not known here."""
+    if isinstance(layer, nn.Conv2d):
+        grouped = nn.Conv2d(
+            layer.in_channels * members,
+            layer.out_channels * members,
+            layer.kernel_size,  # type: ignore[arg-type]
+            stride=layer.stride,  # type: ignore[arg-type]
+            padding=layer.padding,  # type: ignore[arg-type]
+            groups=members,
+            bias=layer.bias is not None,
+            device="meta",  # no draw from torch's generator: the weights are copied
+        )
+        grouped.weight = nn.Parameter(layer.weight.detach().repeat(members, 1, 1, 1))
+        if layer.bias is not None:
+            grouped.bias = nn.Parameter(layer.bias.detach().repeat(members))
+        return grouped
+    if isinstance(layer, nn.BatchNorm2d):
+        return nn.BatchNorm2d(layer.num_features * members, dtype=layer.weight.dtype)
+    if isinstance(layer, nn.Linear):
+        return PopulationLinear(layer, members)
+    if isinstance(layer, nn.Flatten):
+        return PopulationFlatten(members)
+    if isinstance(layer, nn.ReLU | nn.MaxPool2d | nn.AdaptiveAvgPool2d):
+        return layer
+    raise TypeError(f"no population form of {type(layer).__name__}")
+
+
+def member_states(network: nn.Module, members: int) -> dict[str, Tensor]:
+    """Weights and batch-norm statistics with the member as first index, each flat: (P, n)."""
+    state: dict[str, Tensor] = network.state_dict()
+    return {name: value.reshape(members, -1) for name, value in state.items() if value.ndim > 0}
