@@ -25,6 +25,7 @@ from audit.results import (
     PerturbationRecord,
 )
 
+
 def assemble_result(
     plan: AuditPlan,
     dataset: ImageDataset,
@@ -201,7 +202,9 @@ def not_tested(config: AuditConfig) -> list[str]:
             "searched anew."
         )
     if not config.perturbed.classes and config.perturbed.fraction == 1:
-        found.append("Every image of a class carried the perturbation; partly perturbed classes were not tested.")
+        found.append(
+            "Every image of a class carried the perturbation; partly perturbed classes were not tested."
+        )
     else:
         carried = f"{percent(config.perturbed.fraction)} of the images"
         which = ", ".join(config.perturbed.classes) or "every class"

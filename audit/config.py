@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from audit.attack.methods import METHODS
 from audit.errors import ConfigError
+from audit.results import EVOSHIFT
 from audit.training.augmentation import AUGMENTATIONS
 from audit.training.models import MODELS
 from audit.training.normalization import NORMALIZATIONS
@@ -61,6 +62,10 @@ class ControlSettings(Settings):
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, names: list[str]) -> list[str]:
+        if EVOSHIFT in names:
+            raise ValueError(
+                f"{EVOSHIFT!r} is the search itself, not a control; leave it out (search.enabled)"
+            )
         return unique([known("method", name, METHODS) for name in names])
 
 
@@ -91,9 +96,12 @@ class BaselineSettings(Settings):
 class SearchSettings(Settings):
     """EvoShift and random search (method §3). Budget is stated in surrogate trainings."""
 
+    enabled: bool = True  # False: controls only
     generations: int = Field(20, ge=1)  # at most
     budget: int | None = Field(None, ge=1)  # surrogate trainings at most, re-scoring included
-    max_seconds: float | None = Field(None, gt=0)  # of surrogate training; the generation under way is finished
+    max_seconds: float | None = Field(
+        None, gt=0
+    )  # of surrogate training; the generation under way is finished
     flat_generations: int | None = Field(None, ge=1)  # stop when the median has not risen for so many
     population: int | None = Field(None, ge=4)  # None: CMA-ES's own default, at least 16
     fitness: Literal["cross-entropy", "probability"] = "cross-entropy"

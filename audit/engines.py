@@ -6,7 +6,6 @@ Two threads beside another busy process were 5 to 15 times slower than one threa
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 import threading
@@ -103,7 +102,7 @@ class InProcessEngine:
         readings: dict[int, Reading] = {}
         for seed in dict.fromkeys(seed for _, seed in jobs):
             own = [i for i, job in enumerate(jobs) if job[1] == seed]
-            for part in itertools.batched(own, together):
+            for part in (own[i : i + together] for i in range(0, len(own), together)):
                 scored = self.trainer.score([jobs[i][0] for i in part], seed)
                 readings |= dict(zip(part, scored, strict=True))
         return [readings[i] for i in range(len(jobs))]

@@ -107,13 +107,11 @@ def planned_attacks(config: AuditConfig, dataset: ImageDataset) -> list[AttackSp
     where = {"classes": perturbed_classes(config, dataset), "fraction": config.perturbed.fraction}
     attacks = []
     for severity in severities:
-        for name in dict.fromkeys([*config.controls.methods, EVOSHIFT]):
+        for name in [*config.controls.methods, *([EVOSHIFT] if config.search.enabled else [])]:
             row = METHODS[name]
             for draw in range(config.controls.random_draws if row.draws else 1):
                 own_seed = seed + 7919 * (draw + 1) if row.draws else seed
-                attacks.append(
-                    AttackSpec(attack=name, severity=severity, draw=draw, seed=own_seed, **where)
-                )
+                attacks.append(AttackSpec(attack=name, severity=severity, draw=draw, seed=own_seed, **where))
     return [CLEAN_SPEC, *sorted(attacks, key=lambda attack: METHODS[attack.attack].trains_surrogates)]
 
 

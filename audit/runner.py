@@ -14,7 +14,7 @@ from audit.attack.search import KeptReadings, SearchRequest
 from audit.attack.surrogates import SurrogateTask, surrogate_task
 from audit.cells import CellContext
 from audit.data.dataset import ImageDataset
-from audit.engines import Engine, choose_device, make_engine, worker_count
+from audit.engines import choose_device, make_engine, worker_count
 from audit.environment import describe_environment
 from audit.errors import DataError
 from audit.plan import AttackSpec, AuditPlan, Cell, digest, search_settings

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+
+from audit.attack.baselines import random_control
+from audit.attack.perturbation import Perturbation
+from audit.attack.search import KeptReadings, ScoreAll, SearchRequest
+from audit.attack.surrogates import SurrogateTask, SurrogateTrainer, surrogate_task
+from audit.config import SearchSettings
 from audit.data.dataset import Images, Labels, Split
 
 
@@ -21,3 +30,79 @@ def balanced_labels(n: int, n_classes: int) -> Labels:
 def noise_split(n: int, size: int = 16, channels: int = 1, n_classes: int = 2, seed: int = 0) -> Split:
     """Noise with labels that mean nothing."""
     return Split(noise_images(n, size, channels, seed), balanced_labels(n, n_classes))
+
+
+PLANTED = {0: (2, 9), 1: (8, 3)}
+
+
+def planted_split() -> Split:
+    """Noise, but the planted pixel of each class is dark and steady in that class: nothing else differs."""
+    labels = balanced_labels(160, 2)
+    images = noise_images(160, 12, 1, seed=5)
+    for label, (row, col) in PLANTED.items():
+        images[labels == label, :, row, col] = 3
+    return Split(images, labels)
+
+
+def quick(**changes: object) -> SearchSettings:
+    """Settings of a search of seconds."""
+    return SearchSettings.model_validate(
+        {
+            "generations": 2,
+            "images": 160,
+            "min_steps": 100,
+            "max_steps": 200,
+            "finalists": 2,
+            "rescoring_seeds": 2,
+            "batch_size": 16,
+            **changes,
+        }
+    )
+
+
+def search_request(
+    split: Split,
+    settings: SearchSettings | None = None,
+    score_all: ScoreAll | None = None,
+    *,
+    n_classes: int = 2,
+    readings_file: Path | None = None,
+    augmentation: str = "none",
+    **changes: object,
+) -> SearchRequest:
+    """A search among the images of `split`, by default with real surrogates in this process."""
+    settings = settings or quick()
+    task = surrogate_task(split, n_classes, settings, augmentation)
+    wanted: dict[str, Any] = {
+        "train": split,
+        "task": task,
+        "severity": 1,
+        "classes": tuple(range(n_classes)),
+        "fraction": 1.0,
+        "seed": settings.seed,
+        "settings": settings,
+        "readings": KeptReadings(score_all or real_surrogates(task, settings), readings_file),
+        "on_generation": lambda generation: None,
+        **changes,
+    }
+    return SearchRequest(**wanted)
+
+
+def random_perturbation(
+    image_size: tuple[int, int], channels: int, n_classes: int, severity: int, seed: int
+) -> Perturbation:
+    """A draw of the random control for images of that kind."""
+    split = Split(
+        np.zeros((n_classes * 4, channels, *image_size), np.uint8), balanced_labels(n_classes * 4, n_classes)
+    )
+    request = search_request(
+        split, score_all=lambda jobs: [], n_classes=n_classes, severity=severity, seed=seed
+    )
+    return random_control(request)[0]
+
+
+def real_surrogates(task: SurrogateTask, settings: SearchSettings) -> ScoreAll:
+    """One surrogate after the other, here."""
+    torch.set_num_threads(1)
+    trainer = SurrogateTrainer(task, settings, "cpu")
+    return lambda jobs: [trainer.score([perturbation], seed)[0] for perturbation, seed in jobs]

@@ -99,7 +99,7 @@ MODELS = "resnet50, densenet121, resnet18, small-cnn"
         (["oct", "--set", "name=2021-99-99"], "--set: name: '2021-99-99' is not a YAML value"),
         (["oct", "--set", "x\ny=1"],
          "x y: unknown key; choose from name, profile, data, models, optimizers, normalizations, "
-         "severities, seeds, controls, baseline, search, training, evaluation, device, workers"),
+         "severities, seeds, perturbed, controls, baseline, search, training, evaluation, device, workers"),
         (["oct", "--profile", "quik"], "unknown profile 'quik'; did you mean 'quick'?"),
         (["oct", "--workers", "0"], "workers: input should be greater than or equal to 1, got 0"),
         (["oct", "--config", "gone.yaml"],

@@ -91,7 +91,15 @@ MODELS = "resnet50, densenet121, resnet18, small-cnn"
     [
         ("training.epoch", 3, "training.epoch: unknown key; did you mean 'epochs'?"),
         ("modles", [], "modles: unknown key; did you mean 'models'?"),
-        ("controls.x", 1, "controls.x: unknown key; choose from random_draws, shortcut, scope"),
+        ("controls.x", 1, "controls.x: unknown key; choose from methods, random_draws, scope"),
+        ("controls.methods", ["shortcuts"], "controls.methods: unknown method 'shortcuts'; did you mean 'shortcut'?"),
+        ("controls.methods", ["evoshift"],
+         "controls.methods: 'evoshift' is the search itself, not a control; leave it out (search.enabled)"),
+        ("training.augmentation", "cutou",
+         "training.augmentation: unknown augmentation 'cutou'; did you mean 'cutout'?"),
+        ("search.optimizer", "adm", "search.optimizer: unknown optimizer 'adm'; did you mean 'adam'?"),
+        ("search.min_steps", 900, "search: min_steps: 900 is above max_steps, 300"),
+        ("perturbed.fraction", 0, "perturbed.fraction: input should be greater than 0, got 0"),
         ("models", ["resnet5"], "models: unknown model 'resnet5'; did you mean 'resnet50'?"),
         ("models", ["vgg"], f"models: unknown model 'vgg'; choose from {MODELS}"),
         ("optimizers", ["adm"], "optimizers: unknown optimizer 'adm'; did you mean 'adam'?"),
@@ -128,7 +136,9 @@ def test_refusal(field: str, value: object, message: str) -> None:
     refused(message, overrides={field: value})
 
 
-@pytest.mark.parametrize("section", ["data", "controls", "baseline", "search", "training", "evaluation"])
+@pytest.mark.parametrize(
+    "section", ["data", "perturbed", "controls", "baseline", "search", "training", "evaluation"]
+)
 @pytest.mark.parametrize("value", [None, 5, [1], "x"])
 def test_a_section_that_is_no_mapping(section: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"^{section}: input should be a valid dictionary "):

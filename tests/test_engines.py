@@ -7,7 +7,6 @@ import signal
 
 import pytest
 
-from audit.attack.baselines import random_perturbation
 from audit.attack.surrogates import surrogate_task
 from audit.cells import CellContext
 from audit.config import AuditConfig, SearchSettings
@@ -22,7 +21,7 @@ from audit.engines import (
 from audit.errors import AuditError
 from audit.plan import CLEAN_SPEC, AttackSpec, Cell
 from audit.results import CellResult, EpochReading, Recipe
-from tests.planted import noise_split
+from tests.planted import noise_split, random_perturbation
 
 SETTINGS = SearchSettings(images=48, min_steps=10, max_steps=20, batch_size=16)
 

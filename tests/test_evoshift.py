@@ -1,159 +1,226 @@
-"""The search must find what was planted, with the real surrogates and with a fitness known by hand."""
+"""EvoShift: planted optima, luck, seeds, stop rules, interruption."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from audit.attack.evoshift import SearchSpace, best_seen, evoshift, make_strategy
-from audit.attack.fitness import class_balanced_cross_entropy, semantic_mismatch
+from audit.attack.budget import Budget, planned_budget
+from audit.attack.evoshift import SearchSpace, evoshift, make_strategy
 from audit.attack.perturbation import Perturbation, make_perturbation
-from audit.attack.shortcut import shortcut
-from audit.attack.surrogates import Reading, SurrogateTask, score, surrogate_task
-from audit.config import SearchSettings
+from audit.attack.search import Job, SearchRequest, best_seen
+from audit.attack.surrogates import Reading
 from audit.data.dataset import Split
-from audit.results import Generation
-from tests.planted import balanced_labels, noise_images, noise_split
-
-PLANTED = {0: (2, 9), 1: (8, 3)}
+from audit.results import Generation, SearchRecord
+from tests.planted import PLANTED, noise_split, planted_split, quick, search_request
 
 
-def planted_split() -> Split:
-    """Noise, but the planted pixel of each class is dark and steady in that class: nothing else differs."""
-    labels = balanced_labels(160, 2)
-    images = noise_images(160, 12, 1, seed=5)
-    for label, (row, col) in PLANTED.items():
-        images[labels == label, :, row, col] = 3
-    return Split(images, labels)
-
-
-def quick(**changes: object) -> SearchSettings:
-    settings = SearchSettings(
-        generations=2, images=160, min_steps=100, max_steps=200, finalists=2, rescoring_seeds=2, batch_size=16
-    )
-    return settings.model_copy(update=changes)
-
-
-def start(task: SurrogateTask) -> Perturbation:
-    return shortcut(task.train_images, task.train_labels, task.n_classes, 1, seed=0)
-
-
-def run(task: SurrogateTask, settings: SearchSettings) -> tuple[Perturbation, list[Generation], Perturbation]:
-    torch.set_num_threads(1)
-    seen: list[Generation] = []
-
-    def score_all(jobs: Sequence[tuple[Perturbation, int]]) -> list[Reading]:
-        return [score(task, candidate, seed, settings, "cpu") for candidate, seed in jobs]
-
-    first, record = evoshift(task, 1, settings, start(task), score_all, seen.append)
-    assert record.curve == seen
-    again, _ = evoshift(task, 1, settings, start(task), score_all, lambda generation: None)
-    return first, seen, again
+def found_by(request: SearchRequest) -> tuple[Perturbation, SearchRecord]:
+    found, record = evoshift(request)
+    assert record is not None
+    return found, record
 
 
 def test_recovers_the_planted_pixels_with_real_surrogates_and_repeats_itself() -> None:
-    task = surrogate_task(planted_split(), 2, quick())
-    found, curve, again = run(task, quick())
+    curve: list[Generation] = []
+    found, record = found_by(search_request(planted_split(), on_generation=curve.append))
+    again, _ = found_by(search_request(planted_split()))
     assert {e.label: (e.row, e.col) for e in found.edits} == PLANTED
     assert found == again
+    assert record.curve == curve
     assert [g.trainings for g in curve] == [16, 32]
 
 
-def test_finds_a_planted_optimum_that_no_start_is_near() -> None:
-    """Fitness by hand: minus the distance to planted edits. 40 generations must land on the pixel."""
-    goal = make_perturbation([(0, 2.0, 17.0, [1.0]), (1, 15.0, 4.0, [0.0])], (20, 20), 1, 2)
+@pytest.mark.parametrize(
+    "changes", [{"optimizer": "sgd-m"}, {"fitness": "probability"}, {"domain_weight": 1.0}]
+)
+def test_recovers_them_with_other_inner_optimizers_and_fitness_too(changes: dict[str, object]) -> None:
+    found, record = found_by(search_request(planted_split(), quick(**changes)))
+    assert {e.label: (e.row, e.col) for e in found.edits} == PLANTED
+    assert {key: record.settings[key] for key in changes} == changes
 
-    def score_all(jobs: Sequence[tuple[Perturbation, int]]) -> list[Reading]:
+
+def by_distance(goal: Perturbation) -> tuple[list[int], object]:
+    """Fitness by hand: minus the distance to planted edits."""
+    batches: list[int] = []
+
+    def score_all(jobs: Sequence[Job]) -> list[Reading]:
+        batches.append(len(jobs))
         return [Reading(-distance(candidate, goal), True, 1) for candidate, _ in jobs]
 
-    task = surrogate_task(noise_split(80, 20), 2, quick())
-    found, record = evoshift(task, 1, quick(generations=60), start(task), score_all, lambda generation: None)
-    assert [(e.row, e.col) for e in found.edits] == [(2, 17), (15, 4)]
-    assert max(abs(a.value[0] - b.value[0]) for a, b in zip(found.edits, goal.edits, strict=True)) < 0.05
-    assert record.trainings == 60 * 16 + (2 + 2) * 2
+    return batches, score_all
 
 
 def distance(first: Perturbation, second: Perturbation) -> float:
     return sum(
-        abs(a.row - b.row) / 20 + abs(a.col - b.col) / 20 + abs(a.value[0] - b.value[0])
+        abs(a.row - b.row) / 20 + abs(a.col - b.col) / 20 + float(np.abs(np.subtract(a.value, b.value)).sum())
         for a, b in zip(first.edits, second.edits, strict=True)
     )
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_finds_a_planted_optimum_that_no_start_is_near(channels: int) -> None:
+    wanted = [(0, 2.0, 17.0, [1.0] * channels), (1, 15.0, 4.0, [0.0] * channels)]
+    goal = make_perturbation(wanted, (20, 20), channels, 2)
+    _, score_all = by_distance(goal)
+    settings = quick(generations=80)
+    found, record = found_by(search_request(noise_split(80, 20, channels), settings, score_all))  # type: ignore[arg-type]
+    assert [(e.row, e.col) for e in found.edits] == [(2, 17), (15, 4)]
+    assert distance(found, goal) < 0.1 * channels
+    assert record.trainings == 80 * 16 + (2 + 2) * 2
+
+
+def test_only_the_wanted_classes_are_edited_and_the_fraction_is_kept() -> None:
+    request = search_request(
+        noise_split(80, 12, n_classes=4),
+        quick(generations=1),
+        counted([]),
+        n_classes=4,
+        classes=(1, 3),
+        fraction=0.5,
+    )
+    found, record = found_by(request)
+    assert [e.label for e in found.edits] == [1, 3]
+    assert found.fraction == 0.5
+    assert record.settings["dimensions"] == 3 * 2
+
+
+def counted(seeds: list[set[int]]) -> object:
+    def score_all(jobs: Sequence[Job]) -> list[Reading]:
+        seeds.append({seed for _, seed in jobs})
+        return [Reading(0.01 * i, True, 1) for i in range(len(jobs))]
+
+    return score_all
+
+
+def test_candidates_of_a_generation_share_a_seed_and_generations_do_not() -> None:
+    seeds: list[set[int]] = []
+    evoshift(search_request(noise_split(80, 12), quick(generations=3), counted(seeds)))  # type: ignore[arg-type]
+    assert [len(s) for s in seeds] == [1, 1, 1, 2], "three generations, then the re-scoring with two seeds"
+    assert len(set.union(*seeds)) == 5
+
+
 def test_a_lucky_reading_is_not_returned() -> None:
     """Every candidate is worthless but reads high once in a while; only the shortcut is truly good."""
-    task = surrogate_task(planted_split(), 2, quick())
     good = {tuple(sorted((k, r, c) for k, (r, c) in PLANTED.items()))}
 
-    def score_all(jobs: Sequence[tuple[Perturbation, int]]) -> list[Reading]:
+    def score_all(jobs: Sequence[Job]) -> list[Reading]:
         rescoring = all(500 <= seed < 1000 for _, seed in jobs)
         luck = np.random.default_rng(len(jobs)).random(len(jobs)) * (0.0 if rescoring else 9.0)
         truth = [tuple(sorted((e.label, e.row, e.col) for e in p.edits)) in good for p, _ in jobs]
         return [Reading(float(t) + float(x), True, 1) for t, x in zip(truth, luck, strict=True)]
 
-    found, record = evoshift(task, 1, quick(), start(task), score_all, lambda generation: None)
+    found, record = found_by(search_request(planted_split(), score_all=score_all))
     assert {e.label: (e.row, e.col) for e in found.edits} == PLANTED
     assert sum(f.chosen for f in record.finalists) == 1
     assert next(f for f in record.finalists if f.chosen).fitness == 1.0
 
 
-def test_candidates_of_a_generation_share_a_seed_and_generations_do_not() -> None:
-    task = surrogate_task(noise_split(80, 12), 2, quick())
-    seeds: list[set[int]] = []
+@pytest.mark.parametrize(
+    ("changes", "generations", "words"),
+    [
+        ({"generations": 3}, 3, "all 3 generations done"),
+        ({"generations": 50, "budget": 2 * 16 + 4 * 2}, 2, "budget of 40 surrogate trainings"),
+        ({"generations": 50, "budget": 1}, 1, "budget of 1 surrogate trainings"),
+        ({"generations": 50, "flat_generations": 4}, 5, "median fitness flat for 4 generations"),
+    ],
+)
+def test_stop_rules(changes: dict[str, object], generations: int, words: str) -> None:
+    _, record = found_by(search_request(noise_split(80, 12), quick(**changes), counted([])))  # type: ignore[arg-type]
+    assert len(record.curve) == generations
+    assert record.stopped == words
+    assert record.trainings == 16 * generations + 4 * 2
 
-    def score_all(jobs: Sequence[tuple[Perturbation, int]]) -> list[Reading]:
-        seeds.append({seed for _, seed in jobs})
-        return [Reading(0.01 * i, True, 1) for i in range(len(jobs))]
 
-    evoshift(task, 1, quick(generations=3), start(task), score_all, lambda generation: None)
-    assert [len(s) for s in seeds] == [1, 1, 1, 2], "three generations, then the re-scoring with two seeds"
-    assert len(set.union(*seeds)) == 5
+def test_the_time_limit_ends_the_search_after_the_generation_under_way() -> None:
+    request = search_request(noise_split(80, 12), quick(generations=9, max_seconds=5), counted([]))  # type: ignore[arg-type]
+    request.readings.seconds = 5.0  # spent in an earlier session
+    _, record = found_by(request)
+    assert record.stopped == "time limit of 5 s"
+    assert record.curve == []
+    assert len(record.finalists) == 2, "the mean and the shortcut are still compared"
+
+
+def test_an_interrupted_search_loses_no_generation_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    settings = quick(generations=3, min_steps=20, max_steps=20, images=40)
+    whole, record = found_by(search_request(planted_split(), settings))
+    real = search_request(planted_split(), settings).readings.score_all
+    trained = 0
+
+    def interrupted(jobs: Sequence[Job]) -> list[Reading]:
+        nonlocal trained
+        if trained == 32:
+            raise KeyboardInterrupt
+        trained += len(jobs)
+        return real(jobs)
+
+    file = tmp_path / "readings.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        evoshift(search_request(planted_split(), settings, interrupted, readings_file=file))
+    with file.open("a") as stream:
+        stream.write('\n{"seconds": 1.0, "readings": [{"id": "torn')
+    again: list[int] = []
+
+    def counting(jobs: Sequence[Job]) -> list[Reading]:
+        again.append(len(jobs))
+        return real(jobs)
+
+    resumed, second = found_by(search_request(planted_split(), settings, counting, readings_file=file))
+    assert again == [16, 8], "the third generation and the re-scoring only"
+    assert resumed == whole
+    assert second.model_copy(update={"seconds": 0.0}) == record.model_copy(update={"seconds": 0.0})
+
+
+def test_search_reads_training_images_only() -> None:
+    """The request has no field through which a test image could come."""
+    fields = set(SearchRequest.__dataclass_fields__)
+    assert fields == {
+        "train",
+        "task",
+        "severity",
+        "classes",
+        "fraction",
+        "seed",
+        "settings",
+        "readings",
+        "on_generation",
+    }
 
 
 @pytest.mark.parametrize(
     ("channels", "n_classes", "severity"), [(1, 4, 1), (3, 4, 2), (1, 10, 5), (3, 2, 10)]
 )
 def test_space_round_trip_bounds_and_diagonal(channels: int, n_classes: int, severity: int) -> None:
-    task = surrogate_task(noise_split(120, 16, channels, n_classes), n_classes, quick(images=120))
-    space = SearchSpace(task, severity)
+    split = noise_split(120, 16, channels, n_classes)
+    request = search_request(split, quick(images=120), counted([]), n_classes=n_classes, severity=severity)  # type: ignore[arg-type]
+    space = SearchSpace(request)
     assert space.dimensions == (2 + channels) * n_classes * severity
-    strategy = make_strategy(space, quick(generations=100))
-    vectors = strategy.ask()
-    for vector in vectors:
+    strategy = make_strategy(space, Budget(population=20, generations=100, rescoring=0))
+    for vector in strategy.ask():
         candidate = space.decode(vector)
         assert candidate.severity == severity
         assert space.decode(space.encode(candidate)) == candidate
         assert all((vector[space.integers] >= -0.5) & (vector[space.integers] <= 15.5))
-    assert bool(strategy.opts["CMA_diagonal"]) == (
-        space.dimensions > 100 or 100 * strategy.popsize < 10 * space.dimensions
-    )
+    assert bool(strategy.opts["CMA_diagonal"]) == (space.dimensions > 100 or 10 * space.dimensions > 100 * 20)
 
 
-def test_the_task_holds_out_a_quarter_of_each_class_and_shares_no_image() -> None:
-    split = noise_split(80, 12, n_classes=4)
-    task = surrogate_task(split, 4, quick(images=64))
-    assert np.bincount(task.held_labels).tolist() == [4] * 4
-    assert np.bincount(task.train_labels).tolist() == [12] * 4
-    fitting = {image.tobytes() for image in task.train_images}
-    assert not fitting & {image.tobytes() for image in task.held_images}
+def test_budget_by_hand() -> None:
+    """12 dimensions: CMA's default 4 + 3 ln 12 = 11 is below 16. 120 dimensions: 4 + 3 ln 120 = 18."""
+    settings = quick(generations=10, finalists=3, rescoring_seeds=4)
+    assert planned_budget(settings, 4, 1, 1) == Budget(16, 10, 20)
+    assert planned_budget(settings, 10, 1, 4) == Budget(18, 10, 20)
+    assert planned_budget(settings, 4, 1, 1).trainings == 180
 
 
 def test_best_seen_names_different_candidates_best_first() -> None:
-    a, b = (make_perturbation([(0, r, 0, [1.0])], (4, 4), 1, 2) for r in (0, 1))
-    assert list(best_seen([(1.0, a), (3.0, b), (2.0, b)], 2).values()) == [b, a]
+    a, b, c = (make_perturbation([(0, r, 0, [1.0])], (4, 4), 1, 2) for r in (0, 1, 2))
+    assert list(best_seen([(1.0, a), (3.0, b), (2.0, b), (9.0, c)], 2, [c]).values()) == [b, a]
 
 
-def test_fitness_by_hand() -> None:
-    """Two classes, right with certainty when perturbed (CE 0), uniform when clean (CE ln 2)."""
-    labels = torch.tensor([0, 0, 0, 1])
-    sure = torch.tensor([[50.0, 0.0], [50.0, 0.0], [50.0, 0.0], [0.0, 50.0]])
-    assert semantic_mismatch(torch.zeros(4, 2), sure, labels) == pytest.approx(np.log(2), abs=1e-6)
-
-
-def test_fitness_is_class_balanced_and_clipped_at_ten_nats() -> None:
-    labels = torch.tensor([0, 0, 0, 1])
-    logits = torch.tensor([[50.0, 0.0], [50.0, 0.0], [50.0, 0.0], [50.0, 0.0]])  # class 1: 50 nats, clipped
-    assert class_balanced_cross_entropy(logits, labels) == pytest.approx(5.0)
+def test_a_split_of_constant_images_is_searched_without_a_warning() -> None:
+    split = Split(np.zeros((40, 1, 8, 8), dtype=np.uint8), (np.arange(40) % 2).astype(np.int64))
+    found, _ = found_by(search_request(split, quick(generations=1), counted([])))  # type: ignore[arg-type]
+    assert found.changed(split.images, split.labels).all()

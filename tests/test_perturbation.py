@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from audit.attack.baselines import random_perturbation
 from audit.attack.perturbation import Artefact, Perturbation, make_perturbation
 from audit.errors import DataError
 from audit.results import Edit
+from tests.planted import random_perturbation
 
 
 def two_class(value: float = 1.0) -> Perturbation:

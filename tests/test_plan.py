@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from audit.errors import ConfigError
 from audit.plan import AuditPlan, Cell, plan_audit
 from tests.tiny_audit import tiny_config, tiny_dataset
 
@@ -87,8 +88,29 @@ def test_scope_of_controls(scope: str, pairs: set[tuple[str, str, str]]) -> None
 
 
 def test_controls_can_be_left_out() -> None:
-    found = plan(controls__random_draws=0, controls__shortcut=False)
+    found = plan(controls__methods=[])
     assert [attack.name for attack in found.attacks] == ["clean", "evoshift-np1"]
+
+
+def test_the_search_can_be_left_out() -> None:
+    found = plan(search__enabled=False)
+    assert [attack.name for attack in found.attacks] == ["clean", "shortcut-np1", "random-np1-draw0"]
+
+
+def test_searches_come_last_and_every_method_has_its_row() -> None:
+    found = plan(controls__methods=["random-search", "heuristic", "random"], controls__random_draws=2)
+    assert [attack.name for attack in found.attacks] == [
+        "clean", "heuristic-np1", "random-np1-draw0", "random-np1-draw1", "random-search-np1", "evoshift-np1",
+    ]  # fmt: skip
+    assert [attack.name for attack in found.searches] == ["random-search-np1", "evoshift-np1"]
+
+
+def test_perturbed_classes_are_named_and_an_unknown_name_is_refused() -> None:
+    found = plan(perturbed__classes=["bright"])
+    assert {attack.classes for attack in found.attacks[1:]} == {(1,)}
+    assert found.attacks[0].classes is None
+    with pytest.raises(ConfigError, match=r"^perturbed.classes: unknown class 'brigt'; did you mean 'bright'\?$"):
+        plan(perturbed__classes=["brigt"])
 
 
 @pytest.mark.parametrize("severities", [[0], [0, 2, 1], [1, 2]])
@@ -120,6 +142,9 @@ CELLS = {"clean", "shortcut", "random", "evoshift"}
         ({"seeds": [2, 3]}, CELLS),
         ({"severities": [0, 2]}, CELLS - {"clean"}),
         ({"search__generations": 3}, {"evoshift"}),
+        ({"training__augmentation": "crop-flip"}, CELLS),
+        ({"perturbed__fraction": 0.5}, CELLS - {"clean"}),
+        ({"perturbed__classes": ["dark"]}, CELLS - {"clean"}),
         ({"search__seed": 5}, CELLS - {"clean"}),
         ({"workers": 7}, set()),
         ({"controls__random_draws": 2}, set()),

@@ -241,7 +241,7 @@ def test_an_interrupted_audit_is_completed_by_the_same_command(
     wait_for(lambda: list(folder.glob("cells/*.json")), running)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=120)
-    assert (running.returncode, out) == (130, "")
+    assert (running.returncode, out) == (130, ""), err
     assert err.splitlines()[-1] == (
         "audit: interrupted; finished trainings are kept: the same command goes on from there"
     )

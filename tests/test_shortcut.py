@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from audit.attack.shortcut import STD_FLOOR, corner_scores, shortcut
-from tests.planted import balanced_labels, noise_images
+from audit.data.dataset import Split
+from tests.planted import balanced_labels, noise_images, search_request
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -31,7 +32,7 @@ def test_recovers_the_pixel_that_stands_out_in_each_class(n_classes: int) -> Non
     planted = {k: (k % 12, (5 * k + 3) % 12) for k in range(n_classes)}
     for k, (row, col) in planted.items():
         images[labels == k, :, row, col] = 3
-    found = shortcut(images, labels, n_classes, severity=1, seed=0)
+    found, _ = shortcut(search_request(Split(images, labels), score_all=lambda jobs: [], n_classes=n_classes))
     assert {e.label: (e.row, e.col) for e in found.edits} == planted
     assert all(e.value == [1.0] for e in found.edits)
 
@@ -41,14 +42,15 @@ def test_constant_borders_are_changed_not_divided_by_zero() -> None:
     images = noise_images(40, 10, 1, seed=3)
     images[:, :, 0, :] = 0
     labels = balanced_labels(40, 2)
-    found = shortcut(images, labels, 2, severity=1, seed=0)
+    found, _ = shortcut(search_request(Split(images, labels), score_all=lambda jobs: []))
     assert all(e.row == 0 and e.value == [1.0] for e in found.edits)
     assert found.changed(images, labels).all()
 
 
 def test_positions_are_used_once_over_all_classes_and_pixels() -> None:
     images, labels = noise_images(60, 8, 3, seed=4), balanced_labels(60, 4)
-    found = shortcut(images, labels, 4, severity=5, seed=0)
+    request = search_request(Split(images, labels), score_all=lambda jobs: [], n_classes=4, severity=5)
+    found, _ = shortcut(request)
     places = [(e.row, e.col) for e in found.edits]
     assert len(places) == len(set(places)) == 20
-    assert shortcut(images, labels, 4, severity=5, seed=0) == found
+    assert shortcut(request)[0] == found

@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "search.finalists": 0,
     "search.rescoring_seeds": 1,
     "evaluation.bootstrap": 200,
+    "controls.methods": ["shortcut", "random"],
     "controls.random_draws": 1,
 }
 

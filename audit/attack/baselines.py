@@ -37,7 +37,9 @@ def heuristic(request: SearchRequest) -> Found:
     Further pixels stand in the rows below.
     """
     white = [1.0] * request.channels
-    wanted = [(label, float(n), float(label), white) for label in request.classes for n in range(request.severity)]
+    wanted = [
+        (label, float(n), float(label), white) for label in request.classes for n in range(request.severity)
+    ]
     return request.perturbation(wanted), None
 
 

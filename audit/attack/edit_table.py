@@ -36,14 +36,14 @@ class EditTable:
                 edits = [edit for edit in perturbation.edits if edit.label == label]
                 edited[p, label] = bool(edits)
                 for e in range(shape[2] if edits else 0):
-                    edit = edits[min(e, len(edits) - 1)]  # filled up with the last edit: writing it twice is harmless
+                    edit = edits[
+                        min(e, len(edits) - 1)
+                    ]  # filled up with the last edit: writing it twice is harmless
                     index[p, label, e] = edit.row * width + edit.col
                     levels[p, label, e] = np.rint(np.asarray(edit.value) * LEVELS)
         # The division of the images, so that equal levels become equal floats.
         values = torch.from_numpy(levels).to(dtype).div_(LEVELS)
-        return cls(
-            torch.from_numpy(index).to(device), values.to(device), torch.from_numpy(edited).to(device)
-        )
+        return cls(torch.from_numpy(index).to(device), values.to(device), torch.from_numpy(edited).to(device))
 
     def apply(self, images: Tensor, labels: Tensor, carries: Tensor) -> Tensor:
         """Floats (B, C, H, W) in [0, 1] -> (B, P, C, H, W), the batch as each candidate changes it.

@@ -28,7 +28,9 @@ def semantic_mismatch(clean_logits: Tensor, perturbed_logits: Tensor, labels: Te
     perturbation. Range [-10, 10]."""
 
     def loss(logits: Tensor) -> float:
-        return class_balanced(functional.cross_entropy(logits, labels, reduction="none").clamp_max(CLIP), labels)
+        return class_balanced(
+            functional.cross_entropy(logits, labels, reduction="none").clamp_max(CLIP), labels
+        )
 
     return loss(clean_logits) - loss(perturbed_logits)
 

@@ -175,7 +175,11 @@ class Ledger:
         settings, done = self.request.settings, len(self.curve)
         if done >= budget.generations:
             allowed = settings.budget is not None and budget.generations < settings.generations
-            return f"budget of {settings.budget} surrogate trainings" if allowed else f"all {done} generations done"
+            return (
+                f"budget of {settings.budget} surrogate trainings"
+                if allowed
+                else f"all {done} generations done"
+            )
         if settings.max_seconds is not None and self.request.readings.seconds >= settings.max_seconds:
             return f"time limit of {settings.max_seconds:g} s"
         flat = settings.flat_generations

@@ -155,8 +155,9 @@ class SurrogateTrainer:
         torch.manual_seed(seed)
         _, channels, height, width = self.task.train_images.shape
         single = SURROGATES[self.settings.surrogate].build(channels, self.task.n_classes, (height, width))
-        population: nn.Module = population_of(single.to(self.dtype), members)
-        return population.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        population = population_of(single.to(self.dtype), members)
+        population.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return population
 
 
 class FitWatch:
@@ -186,9 +187,10 @@ class FitWatch:
         """Put the kept weights back: a member that fitted early must not be judged by later steps."""
         state = self.network.state_dict()
         for name, value in member_states(self.network, self.members).items():
+            restored = value.clone()
             for p, kept in self.kept.items():
-                value[p] = kept[name]
-            state[name].copy_(value.view_as(state[name]))
+                restored[p] = kept[name]
+            state[name].copy_(restored.view(state[name].shape))
 
 
 def side_by_side(images: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def crop_flip(images: Tensor, draws: Generator) -> Tensor:
     shape = images.shape
     flat = images.reshape(n, -1, height * width)
     index = source.reshape(n, 1, -1).to(images.device).expand(-1, flat.shape[1], -1)
-    moved = flat.gather(2, index) * inside.reshape(n, 1, -1).to(images.device)
+    moved: Tensor = flat.gather(2, index) * inside.reshape(n, 1, -1).to(images.device)
     return moved.reshape(shape)
 
 

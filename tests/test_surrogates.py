@@ -1,0 +1,150 @@
+"""Surrogate training: a population learns what each member would learn alone; fitness by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from audit.attack.baselines import random_edits
+from audit.attack.edit_table import EditTable, carriers
+from audit.attack.fitness import domain_divergence, probability_mismatch, semantic_mismatch
+from audit.attack.networks import SURROGATES, population_of, side_by_side
+from audit.attack.perturbation import Perturbation
+from audit.attack.surrogates import SurrogateTrainer, surrogate_task
+from audit.training.augmentation import AUGMENTATIONS
+from tests.planted import noise_split, planted_split, quick, search_request
+
+
+def candidates(n: int, channels: int = 1, severity: int = 2, fraction: float = 1.0) -> list[Perturbation]:
+    request = search_request(
+        noise_split(40, 12, channels), score_all=lambda jobs: [], severity=severity, fraction=fraction
+    )
+    return [request.perturbation(random_edits(request, seed)) for seed in range(n)]
+
+
+@pytest.mark.parametrize("name", sorted(SURROGATES))
+@pytest.mark.parametrize("optimizer", ["adam", "sgd-m"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_population_learns_what_a_plain_loop_over_its_members_learns(
+    name: str, optimizer: str, channels: int
+) -> None:
+    """Final weights against networks trained one after the other in plain PyTorch, float64."""
+    torch.set_num_threads(1)
+    settings = quick(surrogate=name, optimizer=optimizer, min_steps=6, max_steps=6)
+    task = surrogate_task(noise_split(80, 12, channels), 2, settings, "crop-flip")
+    perturbations = candidates(3, channels, fraction=0.5)
+    trainer = SurrogateTrainer(task, settings, "cpu", torch.float64)
+    population, _ = trainer.train(perturbations, seed=4)
+    together = dict(population.named_parameters())
+    for p, perturbation in enumerate(perturbations):
+        alone = plain_training(trainer, perturbation, seed=4)
+        for key, value in alone.named_parameters():
+            mine = together[key].reshape(3, *value.shape)[p]
+            torch.testing.assert_close(mine, value, rtol=1e-7, atol=1e-9)
+
+
+def plain_training(trainer: SurrogateTrainer, perturbation: Perturbation, seed: int) -> nn.Module:
+    """The reference: one network, perturbed images as numpy makes them, one loss."""
+    task, settings = trainer.task, trainer.settings
+    images = torch.from_numpy(perturbation.apply(task.train_images, task.train_labels)).double() / 255
+    labels = torch.from_numpy(task.train_labels)
+    torch.manual_seed(seed)
+    network = SURROGATES[settings.surrogate].build(images.shape[1], task.n_classes, (12, 12)).double()
+    rate = {"adam": 1e-3, "sgd-m": 1e-2}[settings.optimizer]
+    optimizer: torch.optim.Optimizer = torch.optim.Adam(network.parameters(), lr=rate)
+    if settings.optimizer == "sgd-m":
+        optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9)
+    draws = torch.Generator().manual_seed(seed)
+    for _ in range(settings.max_steps):
+        batch = torch.randint(len(labels), (settings.batch_size,), generator=draws)
+        inputs = AUGMENTATIONS[task.augmentation].apply(images[batch], draws)
+        loss = functional.cross_entropy(network(inputs), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return network
+
+
+def test_readings_do_not_depend_on_who_trains_beside() -> None:
+    torch.set_num_threads(1)
+    settings = quick(min_steps=4, max_steps=160, fit_accuracy=0.9)
+    task = surrogate_task(noise_split(80, 12), 2, settings)
+    trainer = SurrogateTrainer(task, settings, "cpu", torch.float64)
+    perturbations = candidates(3, severity=1)
+    together = trainer.score(perturbations, seed=3)
+    alone = [trainer.score([p], seed=3)[0] for p in perturbations]
+    assert [r.steps for r in together] == [r.steps for r in alone]
+    assert len({r.steps for r in together}) > 1, "members that fit at different times are the point"
+    assert [r.fitted for r in together] == [r.fitted for r in alone]
+    np.testing.assert_allclose([r.fitness for r in together], [r.fitness for r in alone], rtol=1e-5)
+
+
+def test_equal_seeds_give_equal_readings_and_other_seeds_others() -> None:
+    torch.set_num_threads(1)
+    settings = quick(min_steps=20, max_steps=20)
+    trainer = SurrogateTrainer(surrogate_task(planted_split(), 2, settings), settings, "cpu")
+    a, b, c = (trainer.score(candidates(1), seed)[0] for seed in (1, 1, 2))
+    assert a == b != c
+
+
+def test_a_layer_without_a_population_form_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^no population form of Dropout$"):
+        population_of(nn.Sequential(nn.Dropout()), 2)
+    assert isinstance(side_by_side(nn.Flatten(), 2), nn.Module)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fraction", [1.0, 0.3])
+def test_the_edit_table_writes_what_the_perturbations_write(channels: int, fraction: float) -> None:
+    split = noise_split(30, 12, channels)
+    perturbations = candidates(4, channels, severity=3, fraction=fraction)
+    partly = perturbations[0].model_copy(
+        update={"edits": perturbations[0].edits[:2]}
+    )  # class 0 only, fewer edits
+    perturbations.append(partly)
+    images = torch.from_numpy(split.images).float().div_(255)
+    before = images.clone()
+    labels = torch.from_numpy(split.labels)
+    table = EditTable.of(perturbations, "cpu", torch.float32)
+    written = table.apply(images, labels, carriers(perturbations, split.labels))
+    for p, perturbation in enumerate(perturbations):
+        expected = torch.from_numpy(perturbation.apply(split.images, split.labels)).float().div_(255)
+        assert torch.equal(written[:, p], expected)
+    assert torch.equal(images, before)
+
+
+def test_the_task_holds_out_a_quarter_of_each_class_and_shares_no_image() -> None:
+    split = noise_split(80, 12, n_classes=4)
+    task = surrogate_task(split, 4, quick(images=64))
+    assert np.bincount(task.held_labels).tolist() == [4] * 4
+    assert np.bincount(task.train_labels).tolist() == [12] * 4
+    fitting = {image.tobytes() for image in task.train_images}
+    assert not fitting & {image.tobytes() for image in task.held_images}
+
+
+SURE = torch.tensor([[50.0, 0.0], [50.0, 0.0], [50.0, 0.0], [0.0, 50.0]])
+LABELS = torch.tensor([0, 0, 0, 1])
+
+
+def test_fitness_by_hand() -> None:
+    """Right with certainty when perturbed (CE 0, p 1), uniform when clean (CE ln 2, p 1/2)."""
+    assert semantic_mismatch(torch.zeros(4, 2), SURE, LABELS) == pytest.approx(np.log(2), abs=1e-6)
+    assert probability_mismatch(torch.zeros(4, 2), SURE, LABELS) == pytest.approx(2 * (1 - 0.5), abs=1e-6)
+
+
+def test_fitness_is_class_balanced_and_clipped_at_ten_nats() -> None:
+    """Clean: class 0 right, class 1 wrong by 50 nats, clipped to 10: mean over the two classes is 5."""
+    clean = torch.tensor([[50.0, 0.0], [50.0, 0.0], [50.0, 0.0], [50.0, 0.0]])
+    assert semantic_mismatch(clean, SURE, LABELS) == pytest.approx(5.0)
+    assert probability_mismatch(clean, SURE, LABELS) == pytest.approx(2 * 0.5)
+
+
+def test_domain_divergence_of_a_pixel_that_tells_and_of_equal_images() -> None:
+    images = noise_split(40, 8).images
+    marked = images.copy()
+    marked[:, :, 3, 3] = 255
+    assert domain_divergence(images, marked) == 2.0
+    assert domain_divergence(images, images) == 0.0
