@@ -16,7 +16,6 @@ from audit.evaluation.conditions import Evidence, robustness_scores, summarize_c
 from audit.evaluation.verdict import find, percent, search_against_controls
 from audit.plan import AttackSpec, AuditPlan
 from audit.results import (
-    EVOSHIFT,
     AuditResult,
     CellResult,
     DatasetRecord,
@@ -66,11 +65,15 @@ def assemble_result(
 
 
 def shareable_config(config: AuditConfig) -> dict[str, object]:
-    """The configuration without the place of the data on the user's disk, which may name people."""
-    content: dict[str, object] = config.model_dump(mode="json")
-    if config.data.path is not None:
-        content["data"] = {**config.data.model_dump(mode="json"), "path": config.data.path.name}
-    return content
+    """The configuration without the places of files on the user's disk, which may name people."""
+    content: dict[str, dict[str, object]] = config.model_dump(mode="json")
+    for section, key, path in (
+        ("data", "path", config.data.path),
+        ("controls", "transfer_from", config.controls.transfer_from),
+    ):
+        if path is not None:
+            content[section][key] = path.name
+    return {**content}
 
 
 def describe_dataset(dataset: ImageDataset, artefacts: dict[AttackSpec, Artefact]) -> DatasetRecord:
@@ -93,12 +96,7 @@ def describe_dataset(dataset: ImageDataset, artefacts: dict[AttackSpec, Artefact
         fingerprint=dataset.fingerprint,
         test_labels=[int(label) for label in dataset.test.labels],
         test_groups=None if dataset.test.groups is None else [int(g) for g in dataset.test.groups],
-        examples=[
-            e
-            for a, artefact in artefacts.items()
-            if a.attack == EVOSHIFT
-            for e in examples(artefact, dataset)
-        ],
+        examples=[e for a, artefact in artefacts.items() if a.draw == 0 for e in examples(artefact, dataset)],
     )
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = "interrupted; finished trainings are kept: the same command goes on from there"
 
+MANY_GENERATIONS = 100_000
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -107,14 +109,82 @@ def run(
     perform(resolved, out, dry_run, as_json)
 
 
-def perform(config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Load, plan, estimate, run, report, show."""
+@app.command()
+def search(
+    data: Annotated[
+        str,
+        typer.Argument(help="A .npz, a folder of classes, or oct / derma for phantoms.", show_default=False),
+    ],
+    severity: Annotated[str | None, typer.Option(help="Pixels per class, comma-separated [1].")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated: evoshift, random-search, shortcut, heuristic, random."),
+    ] = None,
+    budget: Annotated[int | None, typer.Option(help="Surrogate trainings of each search, at most.")] = None,
+    transfer: Annotated[
+        Path | None, typer.Option(help="A perturbation file of another data set, carried over and compared.")
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Victims, comma-separated [small-cnn].")] = None,
+    augmentation: Annotated[
+        str | None, typer.Option(help="Of victims and surrogates: none, crop-flip or cutout.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds of the victims, comma-separated [0].")] = None,
+    profile: Annotated[str, typer.Option(help="Recipe of the victims.")] = "search",
+    config: Annotated[Path | None, typer.Option(help="A YAML file with more settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, e.g. training.epochs=10; repeatable.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default one per core.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory [runs/<date>-<dataset>-<id>].")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan with its cost, train nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Find perturbations by several methods and compare what they do to victims."""
+    from audit.config import TRANSFER, load_config, shipped
+    from audit.results import EVOSHIFT
+
+    methods = split_list(method)
+    if transfer is not None:
+        methods = [*(methods or [EVOSHIFT, "shortcut", "random-search"]), TRANSFER]
+    victims = split_list(models)
+    asked = split_numbers("--severity", severity)
+    overrides: dict[str, Any] = {
+        "severities": None if asked is None else [0, *asked],
+        "search.budget": budget,
+        "search.generations": None if budget is None else MANY_GENERATIONS,  # the budget ends the search
+        "search.enabled": None if methods is None else EVOSHIFT in methods,
+        "controls.methods": None if methods is None else [name for name in methods if name != EVOSHIFT],
+        "controls.transfer_from": None if transfer is None else str(transfer),
+        "models": victims,
+        "baseline.model": victims[0] if victims else None,
+        "training.augmentation": augmentation,
+        "seeds": split_numbers("--seeds", seeds),
+        "device": device,
+        "workers": workers,
+    }
+    overrides = {field: value for field, value in overrides.items() if value is not None}
+    phantoms = data in shipped()
+    if not phantoms:
+        overrides |= {"data.path": data, "data.channels": None}
+    resolved = load_config(
+        data if phantoms else "oct", profile, config, overrides | read_settings(set_ or [])
+    )
+    perform(resolved, out, dry_run, as_json, comparison=True)
+
+
+def perform(
+    config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool, comparison: bool = False
+) -> None:
+    """Load, plan, estimate, run, present: as an audit, or as a comparison of search methods."""
     from rich.console import Console
 
     from audit.data.load import load_dataset
     from audit.plan import plan_audit
     from audit.store import default_folder
-    from audit.terminal import TerminalObserver, show_result
+    from audit.terminal import TerminalObserver, show_comparison, show_result
 
     console = Console(stderr=True)
     with TerminalObserver(console) as observer:
@@ -128,14 +198,15 @@ def perform(config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool)
                 typer.echo(json.dumps({**plan.to_json(), "estimate": asdict(estimate) if estimate else None}))
             return
         from audit.runner import run_audit
-        from reports import write_report
+        from reports import write_report, write_search_figures
 
         result = run_audit(plan, dataset, folder, observer, command=shareable_command(sys.argv[1:]))
-        observer.say("writing the report")
-        report = write_report(result, folder)
-    show_result(console, result, folder)
+        observer.say("writing the figures" if comparison else "writing the report")
+        written = write_search_figures(result, folder) if comparison else [write_report(result, folder)]
+    (show_comparison if comparison else show_result)(console, result, folder)
     if as_json:
-        typer.echo(json.dumps(as_object(result, folder, report)))
+        content = comparison_object(result, written) if comparison else {"report": str(written[0])}
+        typer.echo(json.dumps({**as_object(result, folder), **content}))
     raise typer.Exit(EXIT_PASS if result.state == "complete" else EXIT_INCOMPLETE)
 
 
@@ -185,11 +256,33 @@ def report(
     typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
 
 
-def as_object(result: AuditResult, folder: Path, pdf: Path) -> dict[str, Any]:
+def comparison_object(result: AuditResult, figures: list[Path]) -> dict[str, Any]:
+    """What `--json` prints of a comparison, beside what it prints of any audit."""
+    return {
+        "figures": [str(path) for path in figures],
+        "methods": [
+            {
+                "method": p.attack,
+                "severity": p.severity,
+                "draw": p.draw,
+                "file": p.file,
+                "sha256": p.id,
+                "trainings": p.search.trainings if p.search else 0,
+                "seconds": p.search.seconds if p.search else 0.0,
+            }
+            for p in result.perturbations
+        ],
+        "victims": [
+            {"victim": c.pair, "method": c.attack, "severity": c.severity, **c.accuracy.model_dump()}
+            for c in result.conditions
+        ],
+    }
+
+
+def as_object(result: AuditResult, folder: Path) -> dict[str, Any]:
     """What `--json` prints."""
     return {
         "run_dir": str(folder),
-        "report": str(pdf),
         "audit_id": result.audit_id,
         "state": result.state,
         "synthetic": result.dataset.synthetic,

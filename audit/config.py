@@ -24,6 +24,7 @@ from audit.training.models import MODELS
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import OPTIMIZERS
 
+TRANSFER = "transfer"
 Severity = Annotated[int, Field(ge=0, le=10)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what both numpy's and torch's generators take
 YAML_PROBLEMS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -54,6 +55,7 @@ class ControlSettings(Settings):
     """Controls beside EvoShift (method §4)."""
 
     methods: list[str] = ["shortcut", "random"]
+    transfer_from: Path | None = None  # an artefact whose perturbation is carried over to these images (2.9)
     random_draws: int = Field(1, ge=1, le=20)  # perturbations of the random control
     scope: Literal["baseline", "plain", "all"] = "plain"
     """Which pairs also train on the controls: only the baseline pair; every model with the baseline's
@@ -67,6 +69,12 @@ class ControlSettings(Settings):
                 f"{EVOSHIFT!r} is the search itself, not a control; leave it out (search.enabled)"
             )
         return unique([known("method", name, METHODS) for name in names])
+
+    @model_validator(mode="after")
+    def _transfer_has_a_source(self) -> ControlSettings:
+        if (TRANSFER in self.methods) != (self.transfer_from is not None):
+            raise ValueError(f"methods: {TRANSFER!r} and transfer_from, its artefact, go together; set both")
+        return self
 
 
 class PerturbedSettings(Settings):
@@ -108,11 +116,12 @@ class SearchSettings(Settings):
     domain_weight: float = Field(0.0, ge=0)  # w of the domain divergence (2.7)
     surrogate: Literal["strided", "graynet", "colornet"] = "strided"
     optimizer: str = "adam"  # of the surrogates
-    learning_rate: float | None = Field(None, gt=0)  # None: the optimizer's own
+    learning_rate: float | None = Field(None, gt=0)  # None: twice the optimizer's own
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"  # auto: bfloat16 where it is faster
     images: int = Field(512, ge=16)  # training images drawn for surrogates; a quarter is held out for fitness
     batch_size: int = Field(32, ge=2)
     min_steps: int = Field(120, ge=1)  # a surrogate that only just fits ranks badly
-    max_steps: int = Field(300, ge=1)  # step cap of a surrogate that does not fit
+    max_steps: int = Field(240, ge=1)  # step cap of a surrogate that does not fit
     fit_accuracy: float = Field(0.95, gt=0, le=1)
     finalists: int = Field(3, ge=0)  # scored again, beside the final mean
     rescoring_seeds: int = Field(3, ge=1)

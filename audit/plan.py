@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from audit import __version__
 from audit.attack.budget import Budget, planned_budget
 from audit.attack.methods import METHODS
-from audit.config import AuditConfig, nearest
+from audit.config import TRANSFER, AuditConfig, nearest
 from audit.data.dataset import ImageDataset
 from audit.errors import ConfigError
 from audit.results import CLEAN, EVOSHIFT, PROTOCOL_VERSION, Recipe, Record
@@ -29,6 +29,7 @@ class AttackSpec(Record):
     seed: int
     classes: tuple[int, ...] | None = None  # that are edited; None: all
     fraction: float = 1.0  # of each such class's images
+    source: str | None = None  # SHA-256 of the perturbation that is transferred
 
     @property
     def name(self) -> str:
@@ -111,8 +112,21 @@ def planned_attacks(config: AuditConfig, dataset: ImageDataset) -> list[AttackSp
             row = METHODS[name]
             for draw in range(config.controls.random_draws if row.draws else 1):
                 own_seed = seed + 7919 * (draw + 1) if row.draws else seed
-                attacks.append(AttackSpec(attack=name, severity=severity, draw=draw, seed=own_seed, **where))
+                source = transfer_source(config) if name == TRANSFER else None
+                attacks.append(
+                    AttackSpec(
+                        attack=name, severity=severity, draw=draw, seed=own_seed, source=source, **where
+                    )
+                )
     return [CLEAN_SPEC, *sorted(attacks, key=lambda attack: METHODS[attack.attack].trains_surrogates)]
+
+
+def transfer_source(config: AuditConfig) -> str | None:
+    """SHA-256 of the perturbation to be transferred. Raises DataError for a file that holds none."""
+    from audit.attack.perturbation import Artefact
+
+    path = config.controls.transfer_from
+    return None if path is None else Artefact.load(path).sha256
 
 
 def perturbed_classes(config: AuditConfig, dataset: ImageDataset) -> tuple[int, ...] | None:

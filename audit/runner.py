@@ -159,6 +159,7 @@ def make_artefact(
         settings=plan.config.search,
         readings=readings,
         on_generation=lambda generation: observer.generation(attack, generation),
+        source=transferred_perturbation(plan) if attack.source else None,
     )
     found, record = METHODS[attack.attack].find(request)
     artefact = Artefact(
@@ -172,6 +173,12 @@ def make_artefact(
     )
     observer.search_done(attack, artefact)
     return artefact
+
+
+def transferred_perturbation(plan: AuditPlan) -> Perturbation | None:
+    """The perturbation of another data set or image size that is carried over to this one."""
+    path = plan.config.controls.transfer_from
+    return None if path is None else Artefact.load(path).perturbation
 
 
 def perturbation_of(cell: Cell, artefacts: dict[AttackSpec, Artefact]) -> Perturbation | None:

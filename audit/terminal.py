@@ -190,6 +190,43 @@ def result_table(result: AuditResult) -> Table:
     return table
 
 
+def show_comparison(console: Console, result: AuditResult, run_dir: Path) -> None:
+    """What each method did to each victim, what it cost, and where the files are."""
+    console.print(comparison_table(result))
+    counted = result.conditions[0].accuracy
+    console.print(
+        f"Accuracy on clean test images, % (95 % interval): {counted.n_images} images in {counted.n_groups} "
+        f"groups, {counted.n_seeds} seed(s); the lower, the stronger the method. Trainings: of surrogates.",
+        highlight=False,
+        style="dim",
+    )
+    for sentence in search_against_controls(result.conditions):
+        console.print(sentence, highlight=False, style="yellow")
+    for label, name in (("figures", "figures"), ("results", "results.json"), ("edits", "perturbations")):
+        console.print(Text(f"{label:8} {run_dir / name}"), soft_wrap=True)
+
+
+def comparison_table(result: AuditResult) -> Table:
+    """One row per method and severity, one column per victim."""
+    synthetic = " [synthetic]" if result.dataset.synthetic and "synthetic" not in result.dataset.name else ""
+    table = Table(title=Text(f"{result.dataset.name}{synthetic}"), title_justify="left", box=box.SIMPLE_HEAD)
+    pairs = list(dict.fromkeys(c.pair for c in result.conditions))
+    for column in ("method", "N_p", "trainings", *[" ".join(pair) for pair in pairs]):
+        table.add_column(column)
+    rows = {(c.pair, c.attack, c.severity): c for c in result.conditions}
+    spent = {(p.attack, p.severity): p.search.trainings for p in result.perturbations if p.search}
+    for attack, severity in sorted(
+        {key[1:] for key in rows}, key=lambda place: (place[1], place[0] == EVOSHIFT, place[0])
+    ):
+        table.add_row(
+            attack,
+            str(severity),
+            str(spent.get((attack, severity), "")),
+            *[accuracy_lines(rows.get((pair, attack, severity))) for pair in pairs],
+        )
+    return table
+
+
 def accuracy_lines(condition: ConditionSummary | None) -> str:
     """93.1 above its interval; "failed" where no training finished."""
     if condition is None:

@@ -109,7 +109,9 @@ def test_perturbed_classes_are_named_and_an_unknown_name_is_refused() -> None:
     found = plan(perturbed__classes=["bright"])
     assert {attack.classes for attack in found.attacks[1:]} == {(1,)}
     assert found.attacks[0].classes is None
-    with pytest.raises(ConfigError, match=r"^perturbed.classes: unknown class 'brigt'; did you mean 'bright'\?$"):
+    with pytest.raises(
+        ConfigError, match=r"^perturbed.classes: unknown class 'brigt'; did you mean 'bright'\?$"
+    ):
         plan(perturbed__classes=["brigt"])
 
 

@@ -53,7 +53,7 @@ def plain_training(trainer: SurrogateTrainer, perturbation: Perturbation, seed: 
     labels = torch.from_numpy(task.train_labels)
     torch.manual_seed(seed)
     network = SURROGATES[settings.surrogate].build(images.shape[1], task.n_classes, (12, 12)).double()
-    rate = {"adam": 1e-3, "sgd-m": 1e-2}[settings.optimizer]
+    rate = {"adam": 2e-3, "sgd-m": 2e-2}[settings.optimizer]
     optimizer: torch.optim.Optimizer = torch.optim.Adam(network.parameters(), lr=rate)
     if settings.optimizer == "sgd-m":
         optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9)
@@ -73,7 +73,11 @@ def test_readings_do_not_depend_on_who_trains_beside() -> None:
     settings = quick(min_steps=4, max_steps=160, fit_accuracy=0.9)
     task = surrogate_task(noise_split(80, 12), 2, settings)
     trainer = SurrogateTrainer(task, settings, "cpu", torch.float64)
-    perturbations = candidates(3, severity=1)
+    clear, other = candidates(2, severity=1)
+    grey = tuple(
+        edit.model_copy(update={"value": [128 / 255]}) for edit in clear.edits
+    )  # as the noise around
+    perturbations = [clear, clear.model_copy(update={"edits": grey}), other]
     together = trainer.score(perturbations, seed=3)
     alone = [trainer.score([p], seed=3)[0] for p in perturbations]
     assert [r.steps for r in together] == [r.steps for r in alone]

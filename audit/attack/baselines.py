@@ -49,9 +49,12 @@ def random_search(request: SearchRequest) -> Found:
     budget = planned_budget(request.settings, len(request.classes), request.channels, request.severity)
     ledger = Ledger(request)
     draws = np.random.default_rng(request.seed)
-    while (stopped := ledger.stopped(budget)) is None:
-        seeds = draws.integers(2**32, size=budget.population)
+
+    def generation(count: int) -> None:
+        seeds = draws.integers(2**32, size=count)
         ledger.generation([request.perturbation(random_edits(request, int(seed))) for seed in seeds])
-    # EvoShift chooses among two contenders more than its finalists: both searches spend the same.
-    chosen = ledger.choose({}, request.settings.finalists + 2)
-    return chosen, ledger.record(RANDOM_SEARCH, stopped, population=budget.population)
+
+    while (stopped := ledger.stopped(budget)) is None:
+        generation(budget.population)
+    generation(budget.race)  # EvoShift spends as much on the race of its starts
+    return ledger.choose({}), ledger.record(RANDOM_SEARCH, stopped, population=budget.population)

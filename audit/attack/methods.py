@@ -40,6 +40,12 @@ def _random(request: SearchRequest) -> Found:
     return random_control(request)
 
 
+def _transfer(request: SearchRequest) -> Found:
+    from audit.attack.spatial_value import transferred
+
+    return transferred(request)
+
+
 @dataclass(frozen=True)
 class MethodRow:
     """One row of the table: from a request to a perturbation."""
@@ -55,4 +61,5 @@ METHODS: dict[str, MethodRow] = {
     "shortcut": MethodRow(_shortcut),
     "heuristic": MethodRow(_heuristic),
     "random": MethodRow(_random, draws=True),
+    "transfer": MethodRow(_transfer),
 }

@@ -182,6 +182,8 @@ class Artefact(Record):
         """Read and verify an artefact. Raises DataError naming the file."""
         try:
             artefact = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
         except (ValidationError, UnicodeDecodeError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not text"
             raise DataError(f"{path}: not a perturbation ({reason}); delete it and run again") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audit.attack.budget import Budget
+from audit.attack.budget import CONTENDERS, RACE_SEEDS, RACERS, Budget
 from audit.attack.networks import SURROGATES
 from audit.attack.perturbation import Perturbation, make_perturbation
 from audit.attack.surrogates import FIT_WINDOW, Reading, SurrogateTask
@@ -43,6 +43,7 @@ class SearchRequest:
     settings: SearchSettings
     readings: KeptReadings
     on_generation: Callable[[Generation], None]
+    source: Perturbation | None = None  # that is transferred to these images
 
     @property
     def channels(self) -> int:
@@ -164,6 +165,17 @@ class Ledger:
         self.request.on_generation(self.curve[-1])
         return fitness
 
+    def race(self) -> Perturbation:
+        """The best of the last generation: its best candidates are read again with fresh seeds, and the best
+        mean of all readings wins."""
+        racers = sorted(self.seen, key=lambda pair: -pair[0])[:RACERS]
+        seeds = [self.request.settings.seed + 300 + i for i in range(RACE_SEEDS)]
+        readings = self.request.readings([(racer, seed) for _, racer in racers for seed in seeds])
+        self.spend(readings)
+        again = np.array([reading.fitness for reading in readings]).reshape(len(racers), len(seeds))
+        means = (again.sum(axis=1) + [fitness for fitness, _ in racers]) / (1 + len(seeds))
+        return racers[int(means.argmax())][1]
+
     def spend(self, readings: Iterable[Reading]) -> None:
         """Count what was trained."""
         for reading in readings:
@@ -189,14 +201,19 @@ class Ledger:
                 return f"median fitness flat for {flat} generations"
         return None
 
-    def choose(self, contenders: dict[str, Perturbation], finalists: int) -> Perturbation:
-        """Score the contenders and the best `finalists` candidates seen again, all with the same fresh seeds,
-        and return the best mean.
+    def choose(self, contenders: dict[str, Perturbation]) -> Perturbation:
+        """Score the contenders (equal ones once) and the best candidates seen again, all with the same fresh
+        seeds, and return the best mean. Every search scores equally many.
 
         The best single reading of a search is mostly luck: 3.67 when found, 0.63 / 1.32 / 1.05 afterwards.
         """
         settings = self.request.settings
-        rivals = {**contenders, **best_seen(self.seen, finalists, contenders.values())}
+        rivals: dict[str, Perturbation] = {}
+        for name, contender in contenders.items():
+            if contender not in rivals.values():
+                rivals[name] = contender
+        missing = settings.finalists + CONTENDERS - len(rivals)
+        rivals |= best_seen(self.seen, missing, rivals.values())
         seeds = [settings.seed + 500 + i for i in range(settings.rescoring_seeds)]
         readings = self.request.readings([(rival, seed) for rival in rivals.values() for seed in seeds])
         self.spend(readings)

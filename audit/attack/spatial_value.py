@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from audit.attack.perturbation import Perturbation, make_perturbation
+from audit.attack.search import Found, SearchRequest
 from audit.errors import ConfigError
 from audit.results import Edit
 
@@ -112,6 +113,26 @@ def transfer(
     made = make_perturbation(wanted, image_size, channels, n_classes)
     carried = {"fraction": perturbation.fraction, "carrier_seed": perturbation.carrier_seed}
     return made.model_copy(update=carried)
+
+
+def transferred(request: SearchRequest) -> Found:
+    """The request's source at the request's image size, for the classes and images that it asks for.
+
+    Raises ConfigError where the request has no source.
+    """
+    if request.source is None:
+        raise ConfigError("controls.transfer_from: no artefact to transfer; name one")
+    made = transfer(
+        request.source,
+        request.image_size,
+        request.channels,
+        request.task.n_classes,
+        request.severity,
+        request.seed,
+    )
+    edits = tuple(edit for edit in made.edits if edit.label in request.classes)
+    wanted = {"edits": edits, "fraction": request.fraction, "carrier_seed": request.seed}
+    return made.model_copy(update=wanted), None
 
 
 def attacked(perturbation: Perturbation, n_classes: int) -> list[int]:

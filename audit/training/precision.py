@@ -1,0 +1,24 @@
+"""Which floating-point precision training runs in. torch is imported when it is asked for."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+
+def fast_bfloat16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 matrices faster than float32 ones."""
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def autocast(device: str, precision: str) -> AbstractContextManager[object]:
+    """The context of forward passes: `float32`, `bfloat16`, or `auto`: bfloat16 where it is fast."""
+    import torch
+
+    if precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device)):
+        return torch.autocast(device, dtype=torch.bfloat16)
+    return nullcontext()

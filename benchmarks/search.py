@@ -1,0 +1,200 @@
+"""Surrogate trainings per minute of the engine against a plain PyTorch loop, and where the time goes.
+
+    python benchmarks/search.py PATH.npz [--candidates 16] [--steps 100] [--repeats 3] [--json]
+
+Same surrogate, images, steps, batch size and candidates for both, alternately in one run, so that a busy
+machine hits both. The plain loop trains candidate after candidate in NCHW with PyTorch's default threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
+
+from audit.attack.baselines import random_edits
+from audit.attack.networks import SURROGATES
+from audit.attack.perturbation import Perturbation
+from audit.attack.search import KeptReadings, SearchRequest
+from audit.attack.surrogates import SurrogateTask, SurrogateTrainer, surrogate_task
+from audit.cells import CellContext
+from audit.config import AuditConfig, DataSettings, SearchSettings
+from audit.data.dataset import ImageDataset
+from audit.data.load import load_dataset
+from audit.engines import choose_device, make_engine, worker_count
+
+KINDS = {
+    "convolution": ("convolution", "conv2d"),
+    "batch norm": ("batch_norm",),
+    "ReLU": ("threshold", "relu", "clamp_min"),
+    "perturbation, batches": ("index", "gather", "scatter", "where", "copy_", "randint"),
+    "optimizer": ("optimizer", "adam"),
+}
+
+
+def candidates(
+    dataset: ImageDataset, task: SurrogateTask, settings: SearchSettings, count: int
+) -> list[Perturbation]:
+    """Random draws: training takes as long for all."""
+    request = SearchRequest(
+        train=dataset.train,
+        task=task,
+        severity=1,
+        classes=tuple(range(task.n_classes)),
+        fraction=1.0,
+        seed=0,
+        settings=settings,
+        readings=KeptReadings(lambda jobs: []),
+        on_generation=lambda generation: None,
+    )
+    return [request.perturbation(random_edits(request, seed)) for seed in range(count)]
+
+
+def plain_loop(task: SurrogateTask, perturbations: list[Perturbation], settings: SearchSettings) -> float:
+    """Seconds for one candidate after the other, as anybody would write it first."""
+    started = time.perf_counter()
+    for perturbation in perturbations:
+        images = torch.from_numpy(perturbation.apply(task.train_images, task.train_labels)).float() / 255
+        labels = torch.from_numpy(task.train_labels)
+        torch.manual_seed(0)
+        height, width = images.shape[2:]
+        network = SURROGATES[settings.surrogate].build(images.shape[1], task.n_classes, (height, width))
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        for _ in range(settings.max_steps):
+            batch = torch.randint(len(labels), (settings.batch_size,))
+            loss = functional.cross_entropy(network(images[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return time.perf_counter() - started
+
+
+def throughput(
+    dataset: ImageDataset, settings: SearchSettings, count: int, repeats: int
+) -> dict[str, object]:
+    """Trainings per minute of both, alternately."""
+    n_classes = len(dataset.class_names)
+    task = surrogate_task(dataset.train, n_classes, settings)
+    perturbations = candidates(dataset, task, settings, count)
+    device = choose_device("auto")
+    config = AuditConfig(search=settings)
+    context = CellContext(dataset.train, dataset.test, dataset.class_names, config, device)
+    threads = torch.get_num_threads()
+    plain, engine_seconds = [], []
+    with make_engine(context, task, worker_count(config, device)) as engine:
+        engine.score_all([(p, 0) for p in perturbations[:4]])  # workers start, images are put in place
+        for _ in range(repeats):
+            torch.set_num_threads(threads)
+            plain.append(plain_loop(task, perturbations, settings))
+            started = time.perf_counter()
+            engine.score_all([(p, 0) for p in perturbations])
+            engine_seconds.append(time.perf_counter() - started)
+    ratios = [a / b for a, b in zip(plain, engine_seconds, strict=True)]
+    return {
+        "device": device,
+        "workers": worker_count(config, device),
+        "plain_threads": threads,
+        "plain_per_minute": [60 * count / s for s in plain],
+        "engine_per_minute": [60 * count / s for s in engine_seconds],
+        "ratio": {"median": float(np.median(ratios)), "low": min(ratios), "high": max(ratios)},
+    }
+
+
+def multiplications(settings: SearchSettings, task: SurrogateTask) -> float:
+    """Floating-point operations of one training step: forward, and twice that backward."""
+    total = 0
+    height, width = task.train_images.shape[2:]
+    network = SURROGATES[settings.surrogate].build(
+        task.train_images.shape[1], task.n_classes, (height, width)
+    )
+
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal total
+        weight = getattr(layer, "weight", None)
+        if isinstance(layer, nn.Conv2d | nn.Linear) and weight is not None:
+            places = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
+            total += 2 * weight.numel() * places
+
+    for layer in network:
+        layer.register_forward_hook(count)
+    network.eval()(torch.zeros(1, *task.train_images.shape[1:]))
+    return 3.0 * total * settings.batch_size
+
+
+def peak(dtype: torch.dtype) -> float:
+    """Measured matrix-multiply rate of one thread, operations per second."""
+    a = torch.rand(1024, 1024).to(dtype)
+    a @ a
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - started)
+    return float(2 * 1024**3 / min(seconds))
+
+
+def share_of_peak(dataset: ImageDataset, settings: SearchSettings) -> dict[str, object]:
+    """One training on one thread: its rate, the machine's, and the time by kind of operation."""
+    torch.set_num_threads(1)
+    task = surrogate_task(dataset.train, len(dataset.class_names), settings)
+    trainer = SurrogateTrainer(task, settings, "cpu")
+    (candidate,) = candidates(dataset, task, settings, 1)
+    trainer.train([candidate], 0)
+    started = time.perf_counter()
+    trainer.train([candidate], 0)
+    step = (time.perf_counter() - started) / settings.max_steps
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        trainer.train([candidate], 0)
+    spent = dict.fromkeys([*KINDS, "other"], 0.0)
+    for event in profiler.key_averages():
+        name = event.key.lower()
+        kind = next((k for k, words in KINDS.items() if any(word in name for word in words)), "other")
+        spent[kind] += event.self_cpu_time_total
+    whole = sum(spent.values())
+    dtype = torch.float32 if settings.precision == "float32" else torch.bfloat16
+    rate = multiplications(settings, task) / step
+    return {
+        "milliseconds_per_step": 1e3 * step,
+        "gflops": rate / 1e9,
+        "peak_gflops": {str(d).removeprefix("torch."): peak(d) / 1e9 for d in {torch.float32, dtype}},
+        "share_of_peak": rate / peak(dtype),
+        "time": {kind: value / whole for kind, value in spent.items()},
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--candidates", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    dataset = load_dataset(DataSettings(path=options.data), lambda done, total: None)
+    found: dict[str, object] = {}
+    for precision in ("float32", "auto"):
+        settings = SearchSettings(
+            images=480, min_steps=options.steps, max_steps=options.steps, precision=precision
+        )
+        measured = {
+            **throughput(dataset, settings, options.candidates, options.repeats),
+            **share_of_peak(dataset, settings),
+        }
+        found[precision] = measured
+        print(precision, json.dumps(measured, indent=1))
+    if options.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
