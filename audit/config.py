@@ -117,7 +117,7 @@ class SearchSettings(Settings):
     surrogate: Literal["strided", "graynet", "colornet"] = "strided"
     optimizer: str = "adam"  # of the surrogates
     learning_rate: float | None = Field(None, gt=0)  # None: twice the optimizer's own
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"  # auto: bfloat16 where it is faster
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where it is faster
     images: int = Field(512, ge=16)  # training images drawn for surrogates; a quarter is held out for fitness
     batch_size: int = Field(32, ge=2)
     min_steps: int = Field(120, ge=1)  # a surrogate that only just fits ranks badly

@@ -6,10 +6,17 @@ from pathlib import Path
 
 from audit.results import AuditResult
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_search_figures"]
 
 FIGURES = "figures"
 REPORT = "report.pdf"
+
+
+def write_search_figures(result: AuditResult, run_dir: Path) -> list[Path]:
+    """Write the figures that compare search methods; returns their paths."""
+    from reports.search_figures import write_search_figures as write
+
+    return write(result, run_dir / FIGURES)
 
 
 def write_report(result: AuditResult, run_dir: Path) -> Path:

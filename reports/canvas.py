@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
 from audit.results import AuditResult
 from reports.document import Figure
-from reports.style import INCH, TEXT_WIDTH
-from reports.words import caption_limits
+from reports.style import ALERT, INCH, METHODS, MUTED, TEXT_WIDTH
+from reports.words import attack_order, banner, capital, caption_limits
+
+CAPTION_SIGNS = 130  # that fit on a line as wide as the text
+CAPTION_LINE = 3.4  # mm
+HEAD, LEGEND_ROW = 7.0, 4.6  # mm
+LEGEND_COLUMNS = 4
+
+Legend = dict[str, Line2D]
 
 
 def new_drawing(height: float, width: float = TEXT_WIDTH) -> Drawing:
@@ -24,10 +34,50 @@ def new_drawing(height: float, width: float = TEXT_WIDTH) -> Drawing:
 
 def save(drawing: Drawing, result: AuditResult, folder: Path, figure: Figure) -> Figure:
     """Write the SVG and complete the caption with what limits all numbers (synthetic data, quick profile)."""
+    if result.dataset.synthetic:  # in the picture itself: files travel without their captions
+        drawing.suptitle("synthetic phantoms", x=0.995, ha="right", fontsize=6.5, color=MUTED)
+    return write(drawing, result, folder, figure)
+
+
+def save_alone(
+    drawing: Drawing, result: AuditResult, folder: Path, figure: Figure, legend: Legend | None = None
+) -> Figure:
+    """The same for an SVG that has no page around it: title and legend above, caption below, in colour what
+    limits the numbers."""
+    width, height = (float(size) * INCH for size in drawing.get_size_inches())  # mm
+    lines = textwrap.wrap(figure.caption, CAPTION_SIGNS)
+    foot = CAPTION_LINE * len(lines) + 3
+    head = HEAD + (LEGEND_ROW * -(-len(legend) // LEGEND_COLUMNS) + 2 if legend else 0)
+    total = head + height + foot
+    drawing.set_size_inches(width / INCH, total / INCH)
+    drawing.set_layout_engine(ConstrainedLayoutEngine(rect=(0, foot / total, 1, height / total)))
+    left, top, bottom = 2 / width, 1 - 2 / total, 2 / total
+    drawing.text(left, top, figure.title, va="top", ha="left", fontsize=9, fontweight="bold")
+    drawing.text(1 - left, top, capital(banner(result)), va="top", ha="right", fontsize=8, color=ALERT)
+    drawing.text(left, bottom, "\n".join(lines), va="bottom", ha="left", fontsize=7, color=MUTED)
+    if legend:
+        drawing.legend(
+            list(legend.values()),
+            list(legend),
+            loc="upper left",
+            bbox_to_anchor=(0, 1 - HEAD / total),
+            borderaxespad=0.3,
+            ncols=LEGEND_COLUMNS,
+        )
+    return write(drawing, result, folder, figure)
+
+
+def write(drawing: Drawing, result: AuditResult, folder: Path, figure: Figure) -> Figure:
+    """The file, and its figure with the whole caption."""
     metadata = {"Date": None, "Creator": "audit", "Title": figure.title, "Description": figure.alternative}
     drawing.savefig(folder / figure.file, format="svg", metadata=metadata)
     caption = figure.caption + caption_limits(result)
     return Figure(figure.file, figure.kind, figure.title, caption, figure.alternative)
+
+
+def method_look(attack: str) -> tuple[str, str]:
+    """Colour and mark of a method, the same in every figure and every audit."""
+    return METHODS[(attack_order(attack)[0] - 1) % len(METHODS)]
 
 
 def slug(text: str) -> str:

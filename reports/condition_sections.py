@@ -1,12 +1,10 @@
-"""Every condition by number: readings, fits, controls, the search and its pixels."""
+"""Every condition by number: accuracies, readings, fits."""
 
 from __future__ import annotations
 
-from audit.results import CLEAN, EVOSHIFT, AuditResult, CellMeasures, ConditionSummary
+from audit.results import CLEAN, AuditResult, CellMeasures, ConditionSummary
 from reports import lookups, words
-from reports.document import Block, Bullets, Column, Figure, RowMark, Shown, Table, Text
-from reports.figure_images import edit_text
-from reports.lookups import Pair
+from reports.document import Block, Column, Figure, RowMark, Shown, Table, Text
 
 DAGGER_NOTE = (
     f"{words.UNDER_FITTED} under-fitted: at least one training never reached 95 % on its own training images."
@@ -38,6 +36,7 @@ def condition_table(result: AuditResult) -> Block:
         if found.reading == "vulnerable":
             marks[len(rows)] = "alert"
         rows.append(condition_row(result, found))
+    draws = "Random: mean over draws. " if words.RANDOM in lookups.attacks(result) else ""
     return Table(
         "All conditions: accuracy on unchanged test images." + words.caption_limits(result),
         [
@@ -52,8 +51,8 @@ def condition_table(result: AuditResult) -> Block:
         rows,
         f"{words.sample_statement([c.accuracy for c in result.conditions])} Drop: percentage points, paired "
         "by image and seed. Train fit: accuracy on the training images as trained, mean over trainings, no "
-        "interval. Random: mean over draws. α_N: nuisance sensitivity, 0 = the changed pixels do not steer "
-        f"the prediction, 1 = they decide it. {DAGGER_NOTE} {words.PX_NOTE} "
+        f"interval. {draws}α_N: nuisance sensitivity, 0 = the changed pixels do not steer "
+        f"the prediction, 1 = they decide it. {DAGGER_NOTE} {words.px_note(result)} "
         "Tinted: vulnerable; grey: failed.",
         marks,
     )
@@ -117,7 +116,7 @@ def fit_blocks(result: AuditResult) -> list[Block]:
     for pair, attack, severity in lookups.ordered_conditions(result):
         found = lookups.condition(result, pair, attack, severity)
         measures = lookups.measures(result, pair, attack, severity)
-        if found is not None and measures and attack in (CLEAN, EVOSHIFT):
+        if found is not None and measures:
             name = [words.pair_cell(pair), words.attack_cell(attack, severity)]
             fits.append(
                 [*name, words.percent_interval(found.accuracy), matched_text(measures), peak_text(measures)]
@@ -125,7 +124,7 @@ def fit_blocks(result: AuditResult) -> list[Block]:
             others.append([*name, *other_texts(measures)])
     if not fits:
         return []
-    note = "In square brackets: lowest and highest seed; these are not intervals."
+    note = "In square brackets: lowest and highest training; these are not intervals."
     return [
         Table(
             "Three readings of each training: accuracy on unchanged test images."
@@ -139,7 +138,7 @@ def fit_blocks(result: AuditResult) -> list[Block]:
             ],
             fits,
             "Peak is an oracle: the epoch can be picked only with the test answers; it is not a result. "
-            f"{note} {words.PX_NOTE} {words.sample_statement([c.accuracy for c in result.conditions])}",
+            f"{note} {words.px_note(result)} {words.sample_statement([c.accuracy for c in result.conditions])}",
         ),
         Table(
             "Other measures on unchanged test images, final epoch." + words.caption_limits(result),
@@ -154,7 +153,7 @@ def fit_blocks(result: AuditResult) -> list[Block]:
             others,
             "Means over seeds, no intervals. AUC: one class against the rest, averaged over classes. ECE: "
             "expected calibration error, 15 bins, 0 is best. α_S: semantic sensitivity, 0 = guessing, 1 = "
-            f"always right. {note} {words.PX_NOTE}",
+            f"always right. {note} {words.px_note(result)}",
         ),
     ]
 
@@ -183,143 +182,4 @@ def other_texts(measures: list[CellMeasures]) -> list[str]:
         words.decimal(words.mean(aucs) if len(aucs) == len(measures) else None),
         words.decimal(words.mean([m.ece for m in measures])),
         words.decimal(words.mean([m.semantic_sensitivity for m in measures])),
-    ]
-
-
-def control_blocks(result: AuditResult) -> list[Block]:
-    """Does the search do more harm than a random pixel and a closed-form search?"""
-    controls = lookups.controls(result)
-    if not controls:
-        return [
-            Text(
-                f"Random and shortcut pixels were {words.NOT_RUN}: the configuration of this audit leaves "
-                "the controls out. Whether the search does more harm than a random pixel is not shown."
-            )
-        ]
-    names = list(dict.fromkeys(attack for attack, _ in controls))
-    pairs = [p for p in lookups.pairs(result) if any(lookups.cells(result, p, *c) for c in controls)]
-    rows, used, sentences = [], [], []
-    for pair in pairs:
-        for severity in sorted({s for _, s in controls}):
-            places = [*((name, severity) for name in names), (EVOSHIFT, severity)]
-            found = [lookups.condition(result, pair, *place) for place in places]
-            used += [c.accuracy for c in found if c is not None]
-            rows.append(
-                [
-                    words.pair_cell(pair),
-                    words.pixels(severity),
-                    *[lookups.accuracy_text(result, pair, *place) for place in places],
-                ]
-            )
-            sentences += compare_controls(pair, found)
-    share = 0.60 / (len(names) + 1)
-    return [
-        Text(
-            "A control shows how much of the damage any changed pixel does. Random pixels have uniform "
-            "position and value; shortcut pixels come from a closed form without a search. The lower the "
-            "accuracy, the more harm."
-        ),
-        Table(
-            "Accuracy on unchanged test images under controls and under the search."
-            + words.caption_limits(result),
-            [
-                Column(words.PAIR_HEAD, 0.28),
-                Column("Changed", 0.12),
-                *[Column(draws_title(result, name), share, "right") for name in names],
-                Column(words.ATTACKS[EVOSHIFT], share, "right"),
-            ],
-            rows,
-            f"{words.sample_statement(used)} {DAGGER_NOTE}",
-        ),
-        Bullets(sentences + missing_controls(names)),
-    ]
-
-
-def missing_controls(names: list[str]) -> list[str]:
-    """Controls of the method that this audit did not run."""
-    wanted = {
-        "random": "Random pixels",
-        "shortcut": "Shortcut pixels",
-        "random-search": "Random search at the budget of EvoShift",
-    }
-    return [
-        f"{title}: {words.NOT_RUN}, not part of this audit's configuration."
-        for name, title in wanted.items()
-        if name not in names
-    ]
-
-
-def draws_title(result: AuditResult, attack: str) -> str:
-    """'Random pixels (2 draws)'."""
-    title = words.ATTACKS.get(attack, attack).capitalize()
-    draws = len({cell.draw for cell in result.cells if cell.attack == attack})
-    return f"{title} ({words.count(draws, 'draw')})" if attack == "random" else title
-
-
-def compare_controls(pair: Pair, found: list[ConditionSummary | None]) -> list[str]:
-    """One sentence per control: is the search apart from it?"""
-    *others, search = found
-    if search is None:
-        return []
-    parts = []
-    for other in others:
-        if other is None:
-            continue
-        name = words.ATTACKS.get(other.attack, other.attack)
-        if search.accuracy.high < other.accuracy.low:
-            parts.append(f"a lower accuracy than {name}")
-        elif search.accuracy.low > other.accuracy.high:
-            parts.append(f"a higher accuracy than {name}: the control did more harm")
-        else:
-            parts.append(f"an accuracy not separated from that of {name} (intervals overlap)")
-    if not parts:
-        return []
-    return [f"{words.pair_label(pair)}, {words.pixels(search.severity)}: EvoShift left {'; '.join(parts)}."]
-
-
-def search_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
-    """Learning curve, examples, and every coordinate."""
-    searched = [p for p in result.perturbations if p.attack == EVOSHIFT]
-    blocks: list[Block] = []
-    if not searched:
-        blocks.append(Text(f"EvoShift was {words.NOT_RUN}: no perturbation of a search is recorded."))
-    blocks += shown(figures, "search", "No learning curve: the search left no record of its generations.")
-    blocks += shown(figures, "examples", "No example images were recorded.")
-    return blocks + edit_tables(result)
-
-
-def edit_tables(result: AuditResult) -> list[Block]:
-    """Coordinates of all perturbations of the search and what they changed."""
-    rows = []
-    for record in result.perturbations:
-        if record.attack != EVOSHIFT:
-            continue
-        for label, name in enumerate(result.dataset.class_names):
-            edits = "; ".join(edit_text(edit) for edit in record.edits if edit.label == label)
-            changed = record.changed_fraction_by_class
-            rows.append(
-                [
-                    words.pixels(record.severity),
-                    name,
-                    edits or "none",
-                    words.percent(changed[label]) if label < len(changed) else "not recorded",
-                ]
-            )
-    if not rows:
-        return []
-    height, width = result.dataset.image_size
-    return [
-        Table(
-            "Changed pixels of EvoShift by class." + words.caption_limits(result),
-            [
-                Column("Changed", 0.11),
-                Column("Class", 0.20),
-                Column("Pixels and their new values", 0.53),
-                Column("Images changed", 0.16, "right"),
-            ],
-            rows,
-            f"Rows and columns from 0 at the top left, of {height} × {width} pixels; values from 0 (black) "
-            "to 1 (white), one per channel. Images changed: share of the training images of the class in "
-            "which at least one pixel really differs (an exact count, no interval).",
-        )
     ]

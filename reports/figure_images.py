@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.markers import MarkerStyle
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.transforms import Affine2D
 from PIL import Image
 
-from audit.results import EVOSHIFT, AuditResult, CellMeasures, Edit, ExampleImage
+from audit.results import AuditResult, CellMeasures, Edit, ExampleImage
 from reports import lookups, words
 from reports.canvas import new_drawing, save, shorten, slug
 from reports.document import Figure
@@ -157,9 +159,10 @@ def describe_matrix(result: AuditResult, pair: Pair, places: list[tuple[str, int
 
 
 def example_figures(result: AuditResult, folder: Path) -> list[Figure]:
-    """Fig. 4-6: clean above perturbed, one column per class, edited pixels ringed."""
-    kinds = dict.fromkeys((example.attack, example.severity) for example in result.dataset.examples)
-    return [example_figure(result, attack, severity, folder) for attack, severity in kinds]
+    """Fig. 4-6 for the main method: clean above perturbed, one column per class, edited pixels ringed."""
+    main = lookups.main_attack(result)
+    severities = dict.fromkeys(e.severity for e in result.dataset.examples if e.attack == main)
+    return [example_figure(result, main, severity, folder) for severity in severities]
 
 
 def example_figure(result: AuditResult, attack: str, severity: int, folder: Path) -> Figure:
@@ -179,7 +182,9 @@ def example_figure(result: AuditResult, attack: str, severity: int, folder: Path
         band, column = divmod(index, columns)
         edits = [edit for edit in used.edits if edit.label == example.label] if used else []
         draw_pair(grid[2 * band][column], grid[2 * band + 1][column], example, edits)
-        grid[2 * band][column].set_title(shorten(names[example.label], 22))
+        title = shorten(names[example.label], 22) + ("" if edits or used is None else "\n(not edited)")
+        grid[2 * band][column].set_title(title)
+    carriers = words.carriers_of(used, names) if used else "the training images of a class"
     attack_name = words.attack_label(attack, severity)
     placed = "; ".join(f"{names[e.label]} {edit_text(e)}" for e in (used.edits if used else []))
     return save(
@@ -188,11 +193,11 @@ def example_figure(result: AuditResult, attack: str, severity: int, folder: Path
         folder,
         Figure(
             f"examples-{slug(attack)}-{severity}px.svg",
-            "examples" if attack == EVOSHIFT else "examples-control",
+            "examples",
             f"Training images before and after, {attack_name} per class",
-            "Above: as supplied; below: as trained on. Rings mark the changed pixels (drawn around them; "
-            "they are not part of the images). All training images of a class carry the same pixels; test "
-            "images never do.",
+            "Above: as supplied; below: with the changed pixels. Rings mark them (drawn around the pixels; they "
+            f"are not part of the images). The same pixels are changed in {carriers}; test images never carry "
+            "them.",
             f"{len(shown)} classes, each clean and perturbed. Changed pixels: {placed or 'not recorded'}.",
         ),
     )
@@ -208,18 +213,30 @@ def edit_text(edit: Edit) -> str:
 def draw_pair(above: Axes, below: Axes, example: ExampleImage, edits: list[Edit]) -> None:
     """One class: clean above, perturbed with rings below."""
     clean, perturbed = decode(example.clean_png), decode(example.perturbed_png)
-    for axes, image in ((above, clean), (below, perturbed)):
-        height, width = image.shape[:2]
-        factor = max(SIDE // max(height, width), 1)
-        large = np.kron(image, np.ones((factor, factor, 1), dtype=np.uint8))
-        axes.imshow(large, extent=(0, width, height, 0), interpolation="none")
-    height, width = perturbed.shape[:2]
-    radius = max(height, width) / 18
+    show_image(above, clean)
+    height, width = show_image(below, perturbed)
     for edit in edits:
-        place = (edit.col + 0.5, edit.row + 0.5)
-        for colour, thick in (("white", 2.2), (ALERT, 1.2)):
-            ring = Circle(place, radius, fill=False, edgecolor=colour, linewidth=thick, clip_on=False)
-            below.add_patch(ring)
+        draw_ring(below, edit, max(height, width) / 18, ALERT)
+
+
+def draw_ring(axes: Axes, edit: Edit, radius: float, colour: str, shape: str = "o") -> None:
+    """The outline of a mark around an edited pixel, edged in white; `radius` in pixels of the image."""
+    mark = MarkerStyle(shape)
+    upright = Affine2D().scale(2 * radius, -2 * radius)  # rows grow downwards
+    placed = mark.get_transform() + upright + Affine2D().translate(edit.col + 0.5, edit.row + 0.5)
+    outline = placed.transform_path(mark.get_path())
+    for order, ink, thick in ((1.0, "white", 2.2), (1.1, colour, 1.2)):  # no edge hides another ring
+        patch = PathPatch(outline, fill=False, edgecolor=ink, linewidth=thick, clip_on=False, zorder=order)
+        axes.add_patch(patch)
+
+
+def show_image(axes: Axes, image: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """Draw uint8 (H, W, 3) in pixel coordinates, enlarged without smoothing; returns (H, W)."""
+    height, width = image.shape[:2]
+    factor = max(SIDE // max(height, width), 1)
+    large = np.kron(image, np.ones((factor, factor, 1), dtype=np.uint8))
+    axes.imshow(large, extent=(0, width, height, 0), interpolation="none")
+    return height, width
 
 
 def decode(png: str) -> npt.NDArray[np.uint8]:

@@ -8,13 +8,14 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from audit.results import CLEAN, EVOSHIFT, AuditResult, CellMeasures, Interval, ScoreRow, SearchRecord
+from audit.results import CLEAN, AuditResult, CellMeasures, Interval, ScoreRow
 from reports import lookups, words
 from reports.canvas import new_drawing, percent_axis, save, shorten, slug
 from reports.document import Figure
 from reports.figure_images import confusion_figures, example_figures
+from reports.figure_search import search_figures
 from reports.lookups import Pair
-from reports.style import ACCENT, ALERT, BASELINE, CYCLE, INK, MARKERS, MUTED, RULE, figure_settings
+from reports.style import ACCENT, BASELINE, CYCLE, INK, MARKERS, MUTED, figure_settings
 
 SCORE_ROWS = 36  # bars that fit on one page
 EPOCH_PANELS = 4
@@ -52,7 +53,8 @@ def test_error_figure(result: AuditResult, folder: Path) -> list[Figure]:
     labels = ["clean" if attack == CLEAN else words.pixels(severity) for attack, severity in places]
     axes.set_xticks(range(len(places)), labels)
     axes.set_xlim(-0.5, len(places) - 0.5)
-    axes.set_xlabel("changed pixels per class in the training images (EvoShift)")
+    method = words.attack_title(lookups.main_attack(result))
+    axes.set_xlabel(f"changed pixels per class in the training images ({method})")
     axes.set_ylabel("test error, %")
     percent_axis(axes)
     drawing.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
@@ -238,49 +240,3 @@ def draw_epochs(axes: Axes, index: int, pair: Pair, found: list[CellMeasures]) -
     label = words.method_label(pair)
     axes.plot(epochs, test, color=colour, marker=marker, markersize=3, markevery=every, label=label)
     return test[-1]
-
-
-def search_figures(result: AuditResult, folder: Path) -> list[Figure]:
-    """Fig. 4-2b: one figure per severity for which a search was recorded."""
-    searched = [p for p in result.perturbations if p.attack == EVOSHIFT and p.search and p.search.curve]
-    return [search_figure(result, p.search, p.severity, folder) for p in searched if p.search is not None]
-
-
-def search_figure(result: AuditResult, search: SearchRecord, severity: int, folder: Path) -> Figure:
-    """Fitness by surrogate trainings, and the finalists scored again."""
-    drawing = new_drawing(60)
-    left, right = drawing.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-    spent = [g.trainings for g in search.curve]
-    left.fill_between(
-        spent, [g.low for g in search.curve], [g.high for g in search.curve], color="#d3e0ec", linewidth=0
-    )
-    left.plot(spent, [g.best for g in search.curve], color=ALERT, marker="^", markersize=3, label="best")
-    left.plot(spent, [g.median for g in search.curve], color=ACCENT, marker="o", markersize=3, label="median")
-    left.set_xlabel("surrogate trainings spent")
-    left.set_ylabel("fitness, nats")
-    left.set_title("search: one reading per candidate", loc="left")
-    left.legend(loc="best")
-    for x, finalist in enumerate(search.finalists):
-        face = ACCENT if finalist.chosen else "white"
-        right.plot([x] * len(finalist.readings), finalist.readings, "o", color=RULE, markersize=3)
-        right.plot([x], [finalist.fitness], "D", color=ACCENT, markerfacecolor=face, markersize=5)
-    names = [shorten(f.name, 18) + (" (chosen)" if f.chosen else "") for f in search.finalists]
-    right.set_xticks(range(len(names)), names, rotation=25, ha="right", rotation_mode="anchor")
-    right.set_xlim(-0.6, max(len(names), 1) - 0.4)
-    right.set_title("finalists, scored again with fresh seeds", loc="left")
-    first, last = search.curve[0], search.curve[-1]
-    unfit = sum(g.unfit for g in search.curve)
-    figure = Figure(
-        f"search-curve-{severity}px.svg",
-        "search",
-        f"Search of EvoShift, {words.pixels(severity)} per class",
-        "Higher fitness: training on the candidate leaves a larger gap between unchanged and perturbed "
-        f"images. The median went from {words.number(first.median, 2)} to {words.number(last.median, 2)}; "
-        "the band is the middle half of each generation. The best single reading is partly luck: the "
-        f"choice rests on the finalists at the right (diamond: mean; dots: single readings). {unfit} of "
-        f"{last.trainings} candidates never fitted. Fitness of surrogates on training images, not accuracy "
-        "of the audited models.",
-        f"Median fitness by generation: {', '.join(words.number(g.median, 2) for g in search.curve)}. "
-        + "; ".join(f"{f.name}: {words.number(f.fitness, 2)}" for f in search.finalists),
-    )
-    return save(drawing, result, folder, figure)

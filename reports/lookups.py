@@ -12,8 +12,9 @@ from audit.results import (
     CellResult,
     ConditionSummary,
     PerturbationRecord,
+    SearchRecord,
 )
-from reports.words import NOT_RUN, dagger, percent_interval
+from reports.words import NOT_RUN, attack_order, dagger, percent_interval
 
 Pair = tuple[str, str, str]
 
@@ -31,9 +32,21 @@ def models(result: AuditResult) -> list[str]:
     return list(dict.fromkeys(cell.model for cell in result.cells))
 
 
-def severities(result: AuditResult, attack: str = EVOSHIFT) -> list[int]:
-    """Severities at which `attack` was trained on, finished or failed."""
-    return sorted({cell.severity for cell in result.cells if cell.attack == attack})
+def attacks(result: AuditResult) -> list[str]:
+    """All methods that were trained on, finished or failed, in the order of `words.ATTACKS`."""
+    return sorted({cell.attack for cell in result.cells} - {CLEAN}, key=attack_order)
+
+
+def main_attack(result: AuditResult) -> str:
+    """The method that figures by severity follow: EvoShift; where it was not run, the next of
+    `words.ATTACKS` that was."""
+    return next(iter(attacks(result)), EVOSHIFT)
+
+
+def severities(result: AuditResult) -> list[int]:
+    """Severities at which the main method was trained on, finished or failed."""
+    wanted = main_attack(result)
+    return sorted({cell.severity for cell in result.cells if cell.attack == wanted})
 
 
 def condition(result: AuditResult, pair: Pair, attack: str, severity: int) -> ConditionSummary | None:
@@ -55,11 +68,11 @@ def measures(result: AuditResult, pair: Pair, attack: str, severity: int) -> lis
 
 
 def ordered_conditions(result: AuditResult) -> list[tuple[Pair, str, int]]:
-    """All conditions, finished or failed: by pair; in it clean, EvoShift by severity, the controls."""
+    """All conditions, finished or failed: by pair; in it clean, the main method by severity, the controls."""
     keys = dict.fromkeys((cell.pair, cell.attack, cell.severity) for cell in result.cells)
     place = {pair: index for index, pair in enumerate(pairs(result))}
-    rank = {CLEAN: 0, EVOSHIFT: 1}
-    return sorted(keys, key=lambda key: (place[key[0]], rank.get(key[1], 2), key[2], key[1]))
+    rank = {CLEAN: 0, main_attack(result): 1}
+    return sorted(keys, key=lambda key: (place[key[0]], rank.get(key[1], 2), key[2], attack_order(key[1])))
 
 
 def failed_cells(result: AuditResult) -> list[CellResult]:
@@ -116,8 +129,9 @@ def shown_severity(result: AuditResult) -> int | None:
 
 
 def attacked_mean(result: AuditResult, pair: Pair) -> float | None:
-    """Mean accuracy over the severities of the search; None where none finished."""
-    found = [c.accuracy.estimate for c in result.conditions if c.pair == pair and c.attack == EVOSHIFT]
+    """Mean accuracy over the severities of the main method; None where none finished."""
+    wanted = (pair, main_attack(result))
+    found = [c.accuracy.estimate for c in result.conditions if (c.pair, c.attack) == wanted]
     return sum(found) / len(found) if found else None
 
 
@@ -134,21 +148,39 @@ def selected_pairs(result: AuditResult) -> list[Pair]:
 
 
 def trained_on(result: AuditResult) -> list[tuple[str, int]]:
-    """Clean, then the search by severity: the columns of most figures."""
+    """Clean, then the main method by severity: the columns of most figures."""
     clean = [(CLEAN, 0)] if any(cell.attack == CLEAN for cell in result.cells) else []
-    return clean + [(EVOSHIFT, severity) for severity in severities(result)]
+    return clean + [(main_attack(result), severity) for severity in severities(result)]
 
 
-def controls(result: AuditResult) -> list[tuple[str, int]]:
-    """(attack, severity) of the controls that were trained on."""
-    found = {(cell.attack, cell.severity) for cell in result.cells if cell.attack not in (CLEAN, EVOSHIFT)}
-    return sorted(found, key=lambda key: (key[1], key[0]))
+def controls(result: AuditResult) -> list[str]:
+    """Methods beside the main one that were trained on."""
+    return attacks(result)[1:]
+
+
+def searches(result: AuditResult) -> list[tuple[PerturbationRecord, SearchRecord]]:
+    """Perturbations that surrogates were trained for, with how: by severity, then method."""
+    found = [(p, p.search) for p in result.perturbations if p.search is not None]
+    return sorted(found, key=lambda pair: (pair[0].severity, attack_order(pair[0].attack)))
 
 
 def perturbation(result: AuditResult, attack: str, severity: int) -> PerturbationRecord | None:
     """The first perturbation of that kind."""
     wanted = (attack, severity)
     return next((p for p in result.perturbations if (p.attack, p.severity) == wanted), None)
+
+
+def fitness_unit(searches: Sequence[SearchRecord]) -> str:
+    """Unit of the fitness: nats of cross-entropy (2.6), or probability (Algorithm 1); a weighed divergence
+    (2.7) is named."""
+    units = []
+    for search in searches:
+        unit = "probability" if search.settings.get("fitness") == "probability" else "nats"
+        weight = search.settings.get("domain_weight")
+        if isinstance(weight, int | float) and weight > 0:
+            unit += f" + {weight:g} × domain divergence"
+        units.append(unit)
+    return " / ".join(dict.fromkeys(units)) or "nats"
 
 
 def confusion_sum(found: Sequence[CellMeasures]) -> list[list[int]]:

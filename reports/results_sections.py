@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from audit.results import CLEAN, EVOSHIFT, AuditResult, CellMeasures, ConditionSummary
+from audit.results import CLEAN, AuditResult, CellMeasures, ConditionSummary
 from reports import lookups, words
 from reports.condition_sections import (
     DAGGER_NOTE,
     condition_table,
-    control_blocks,
     fit_blocks,
     reading_blocks,
-    search_blocks,
     shown,
 )
+from reports.control_sections import control_blocks
 from reports.document import Block, Column, Figure, RowMark, Section, Table, Text
 from reports.lookups import Pair
+from reports.search_sections import search_blocks
 
 CLASS_TABLES = 4  # models for which Table 4.1 is printed
 
@@ -53,11 +53,12 @@ def error_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
     if not rows or not places:
         return [Text("No clean and no EvoShift training was planned: there is no test error by severity.")]
     optimizer = lookups.reference_optimizer(result)
+    method = words.attack_title(lookups.main_attack(result))
     share = 0.74 / len(places)
     titles = ["Clean" if attack == CLEAN else words.pixels(severity) for attack, severity in places]
     table = Table(
-        f"Test error on unchanged images with {optimizer}, by number of pixels changed per class (EvoShift)."
-        + words.caption_limits(result),
+        f"Test error on unchanged images with {optimizer}, by number of pixels changed per class "
+        f"({method}).{words.caption_limits(result)}",
         [Column("Model", 0.26), *[Column(title, share, "right") for title in titles]],
         rows,
         f"{words.sample_statement(used)} {DAGGER_NOTE}" + missing_severities(places),
@@ -70,7 +71,7 @@ def error_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
 
 def missing_severities(places: list[tuple[str, int]]) -> str:
     """Which severities of the method were not run."""
-    run = {severity for attack, severity in places if attack == EVOSHIFT}
+    run = {severity for _, severity in places}
     absent = [str(severity) for severity in (1, 2, 5) if severity not in run]
     return (
         f" Not run in this audit: {', '.join(absent)} pixels per class (outside its configuration)."
@@ -111,6 +112,7 @@ def class_table(result: AuditResult, pair: Pair) -> Block:
         reason = lookups.failure(lookups.cells(result, pair, CLEAN, 0))
         return Text(f"Precision, recall and F1 of {words.pair_label(pair)}: {reason}.")
     share = 0.72 / len(places)
+    method = words.attack_title(lookups.main_attack(result))
     titles = ["Clean" if attack == CLEAN else words.pixels(severity) for attack, severity in places]
     rows = []
     for k, name in enumerate(result.dataset.class_names):
@@ -119,7 +121,7 @@ def class_table(result: AuditResult, pair: Pair) -> Block:
     seeds = words.spread(len(found[place]) for place in places)
     return Table(
         f"Precision / recall / F1 of each class on unchanged test images, {words.pair_label(pair)}, by "
-        f"number of pixels changed per class (EvoShift).{words.caption_limits(result)}",
+        f"number of pixels changed per class ({method}).{words.caption_limits(result)}",
         [
             Column("Class", 0.18),
             Column("n", 0.10, "right"),

@@ -5,7 +5,7 @@ Everything is computed from the `AuditResult`; where something is missing, a sen
 
 from __future__ import annotations
 
-from audit.results import CLEAN, EVOSHIFT, AuditResult
+from audit.results import CLEAN, AuditResult
 from reports import lookups, words
 from reports.document import (
     Block,
@@ -46,10 +46,9 @@ VERDICT_TEXTS = {
     "incomplete": "Parts of the audit failed or are missing, so that no verdict is given.",
 }
 
-THREAT = (
-    "Here a few pixels are changed in the training images, the same ones in every image of a class. A model "
-    "can then learn the pixel and not the disease: it looks excellent in training and fails on images that "
-    "nobody has changed. "
+LEARNED = (
+    "A model can then learn the pixel and not the disease: it looks excellent in training and fails on images "
+    "that nobody has changed."
 )
 ATTACKED = (
     "The audit searched for changes that do the most harm, trained each model on them, and tested it on "
@@ -128,7 +127,7 @@ def summary_section(result: AuditResult) -> Section:
         [
             Text(finding.sentence, kind="lead"),
             Text(f"{finding.verdict}: {finding.reason}.", "Verdict"),
-            Text(THREAT + (ATTACKED if lookups.severities(result) else NOT_ATTACKED), "What was done"),
+            Text(what_was_done(result), "What was done"),
             summary_table(result),
             Heading("What to do"),
             Bullets(finding.actions or ["No action was derived from this audit."], numbered=True),
@@ -136,6 +135,21 @@ def summary_section(result: AuditResult) -> Section:
             Bullets(summary_limits(result)),
         ],
         new_page=True,
+    )
+
+
+def what_was_done(result: AuditResult) -> str:
+    """Which images were changed, how the changes were found, and what was trained on them."""
+    threat = f"Here a few pixels are changed in {words.carriers(result)}, the same ones throughout a class. {LEARNED}"
+    methods = lookups.attacks(result)
+    if not methods:
+        return f"{threat} {NOT_ATTACKED}"
+    if set(methods) & set(words.SEARCHES):
+        return f"{threat} {ATTACKED}"
+    titles = words.listed([words.attack_title(name) for name in methods])
+    return (
+        f"{threat} The audit did not search for the changes that do the most harm: it took those of {titles}, "
+        "trained models on them, and tested these on unchanged images."
     )
 
 
@@ -160,6 +174,7 @@ def summary_table(result: AuditResult) -> Block:
         return Text(
             f"The attack by EvoShift was {words.NOT_RUN} in this audit: there is no before and after."
         )
+    main = lookups.main_attack(result)
     rows: list[list[str]] = []
     marks: dict[int, RowMark] = {}
     worst = result.finding.worst
@@ -170,18 +185,18 @@ def summary_table(result: AuditResult) -> Block:
         rows.append(row)
     hidden = len({pair[:2] for pair in lookups.pairs(result)}) - len(rows)
     shown = [
-        c.accuracy for c in result.conditions if (c.attack, c.severity) in ((CLEAN, 0), (EVOSHIFT, severity))
+        c.accuracy for c in result.conditions if (c.attack, c.severity) in ((CLEAN, 0), (main, severity))
     ]
     note = (
         f"{words.sample_statement(shown)} {words.guessing(result)} {words.UNDER_FITTED} under-fitted: at "
         "least one training never reached 95 % on its own training images, so that its numbers say little "
-        "about robustness. Bold: the worst finding."
+        f"about robustness.{bold_note(result)}"
     )
     if hidden > 0:
         note += f" {hidden} more in the table of all conditions."
     return Table(
         f"Accuracy on unchanged test images, {words.pixels(severity)} per class changed in the training "
-        "images." + words.caption_limits(result),
+        f"images ({words.attack_title(main)}).{words.caption_limits(result)}",
         [
             Column("Model, optimizer", 0.25),
             Column("Trained on clean images", 0.24, "right"),
@@ -192,6 +207,18 @@ def summary_table(result: AuditResult) -> Block:
         note,
         marks,
     )
+
+
+def bold_note(result: AuditResult) -> str:
+    """What is bold; where the table shows another method than that of the worst finding, its number too."""
+    worst = result.finding.worst
+    if worst is None:
+        return ""
+    if worst.attack == lookups.main_attack(result):
+        return " Bold: the worst finding."
+    accuracy = words.percent_interval(worst.accuracy)
+    title = words.attack_title(worst.attack)
+    return f" Bold: the worst finding, made with {title}: {accuracy}, see the section Controls."
 
 
 def summary_pairs(result: AuditResult) -> list[tuple[str, str]]:
@@ -208,14 +235,15 @@ def summary_pairs(result: AuditResult) -> list[tuple[str, str]]:
 def summary_row(result: AuditResult, model: str, optimizer: str, severity: int) -> list[str]:
     """One model and optimizer, without and with normalization."""
     available = [p[2] for p in lookups.pairs(result) if p[:2] == (model, optimizer)]
+    main = lookups.main_attack(result)
     plain: Pair = (model, optimizer, "none")
     others = [name for name in available if name != "none"]
     normalized = words.NOT_RUN
     if others:
-        normalized = lookups.accuracy_text(result, (model, optimizer, others[0]), EVOSHIFT, severity)
+        normalized = lookups.accuracy_text(result, (model, optimizer, others[0]), main, severity)
     return [
         f"{model}, {optimizer}",
         lookups.accuracy_text(result, plain, CLEAN, 0),
-        lookups.accuracy_text(result, plain, EVOSHIFT, severity),
+        lookups.accuracy_text(result, plain, main, severity),
         normalized,
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from audit.results import AuditResult, ConditionSummary
+from audit.results import CLEAN, AuditResult, ConditionSummary
 from reports import lookups, words
 from reports.document import Block, Bullets, Column, Facts, Heading, Section, Table, Text
+from reports.search_sections import budget_blocks, perturbation_table
 
 
 def data_section(result: AuditResult) -> Section:
@@ -74,7 +75,6 @@ def protocol_section(result: AuditResult) -> Section:
         names = dict.fromkeys(str(getattr(cell, field)) for cell in result.cells)
         return ", ".join(names) or "none"
 
-    attacks = dict.fromkeys(words.attack_label(c.attack, c.severity) for c in result.cells)
     done = sum(cell.status == "done" for cell in result.cells)
     facts = [
         ("Models", grid("model")),
@@ -84,7 +84,8 @@ def protocol_section(result: AuditResult) -> Section:
             ", ".join(dict.fromkeys(words.normalization_label(c.normalization) for c in result.cells))
             or "none",
         ),
-        ("Trained on", ", ".join(attacks) or "nothing"),
+        ("Trained on", trained_on_text(result)),
+        *([("Changed pixels in", words.carriers(result))] if result.perturbations else []),
         ("Seeds", grid("seed")),
         ("Baseline pair", result.baseline),
         ("Trainings", f"{done} finished, {len(result.cells) - done} failed"),
@@ -103,27 +104,53 @@ def protocol_section(result: AuditResult) -> Section:
             Heading("How it was measured"),
             Bullets(measurement(result)),
             Heading("How the perturbation was searched"),
-            *search_blocks(result),
+            *budget_blocks(result),
         ],
     )
+
+
+def trained_on_text(result: AuditResult) -> str:
+    """'clean; EvoShift: 1 and 2 pixels; shortcut: 1 and 2 pixels'."""
+    parts = ["clean"] if any(cell.attack == CLEAN for cell in result.cells) else []
+    for attack in lookups.attacks(result):
+        severities = sorted({cell.severity for cell in result.cells if cell.attack == attack})
+        pixels = "pixel" if severities == [1] else "pixels"
+        parts.append(f"{words.attack_title(attack)}: {words.listed([str(s) for s in severities])} {pixels}")
+    return "; ".join(parts) or "nothing"
 
 
 def recipe_table(result: AuditResult) -> Block:
     """All recipes, apart from model, normalization and seed."""
     rows = dict.fromkeys(
-        (r.optimizer, f"{r.learning_rate:g}", r.schedule, str(r.epochs), str(r.batch_size), r.stem)
+        (
+            r.optimizer,
+            f"{r.learning_rate:g}",
+            r.schedule,
+            str(r.epochs),
+            str(r.batch_size),
+            r.stem,
+            r.augmentation,
+        )
         for r in (cell.recipe for cell in result.cells)
     )
     columns = [
-        Column("Optimizer", 0.2),
-        Column("Learning rate", 0.17, "right"),
-        Column("Schedule", 0.17),
-        Column("Epochs", 0.12, "right"),
-        Column("Batch size", 0.15, "right"),
-        Column("Input stem", 0.19),
+        Column("Optimizer", 0.15),
+        Column("Learning rate", 0.15, "right"),
+        Column("Schedule", 0.14),
+        Column("Epochs", 0.10, "right"),
+        Column("Batch size", 0.13, "right"),
+        Column("Input stem", 0.16),
+        Column("Augmentation", 0.17),
     ]
     caption = "Training recipes, from random initial weights, equal for all models and normalizations."
-    return Table(caption, columns, [list(row) for row in rows])
+    return Table(caption, columns, [list(row) for row in rows], augmentation_note(result))
+
+
+def augmentation_note(result: AuditResult) -> str:
+    """What the augmentations that were used do; empty where there was none."""
+    used = dict.fromkeys(cell.recipe.augmentation for cell in result.cells)
+    meanings = {name: words.AUGMENTATIONS.get(name, "") for name in used}
+    return " ".join(f"{words.capital(name)}: {meaning}." for name, meaning in meanings.items() if meaning)
 
 
 def measurement(result: AuditResult) -> list[str]:
@@ -157,44 +184,6 @@ def fraction(result: AuditResult, path: str) -> str:
     """A configured fraction as percent."""
     value = lookups.setting(result, path)
     return words.percent(float(value)) if isinstance(value, int | float) else "not recorded"
-
-
-def search_blocks(result: AuditResult) -> list[Block]:
-    """Budget and settings of each search."""
-    rows = []
-    for record in result.perturbations:
-        search = record.search
-        if search is not None:
-            rows.append(
-                [
-                    words.attack_label(record.attack, record.severity),
-                    str(search.trainings),
-                    f"{search.image_steps:,}".replace(",", " "),
-                    words.duration(search.seconds),
-                    search.stopped,
-                    str(search.seed),
-                ]
-            )
-    if not rows:
-        return [Text(f"The search was {words.NOT_RUN}, or left no record.")]
-    columns = [
-        Column("Perturbation", 0.22),
-        Column("Surrogate trainings", 0.15, "right"),
-        Column("Image-steps", 0.16, "right"),
-        Column("Time", 0.13, "right"),
-        Column("Stopped", 0.24),
-        Column("Seed", 0.10, "right"),
-    ]
-    searches = [p.search for p in result.perturbations if p.search is not None]
-    settings = dict.fromkeys(
-        f"{s.method}, surrogate {s.surrogate}: "
-        + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in s.settings.items())
-        for s in searches
-    )
-    return [
-        Table("Searches and their budget.", columns, rows),
-        *[Text(text, kind="note") for text in settings],
-    ]
 
 
 def limitations_section(result: AuditResult) -> Section:
@@ -275,28 +264,4 @@ def reproduction_section(result: AuditResult) -> Section:
             f"{words.duration(sum(cell.seconds for cell in result.cells))} summed over trainings",
         ),
     ]
-    rows = [
-        [
-            words.attack_label(p.attack, p.severity) + (f", draw {p.draw}" if p.attack == "random" else ""),
-            p.id,
-            p.file,
-            words.percent(p.changed_fraction),
-        ]
-        for p in result.perturbations
-    ]
-    blocks: list[Block] = [Facts(facts)]
-    if rows:
-        columns = [
-            Column("Perturbation", 0.24),
-            Column("Hash", 0.24),
-            Column("File in the run directory", 0.37),
-            Column("Images changed", 0.15, "right"),
-        ]
-        note = (
-            "Images changed: share of all training images in which at least one pixel really differs (an "
-            "exact count, no interval); a pixel written over an equal pixel changes nothing."
-        )
-        blocks.append(Table("Perturbations.", columns, rows, note))
-    else:
-        blocks.append(Text("No perturbation was recorded."))
-    return Section("Reproduction", blocks)
+    return Section("Reproduction", [Facts(facts), perturbation_table(result)])

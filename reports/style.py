@@ -33,6 +33,7 @@ ALERT = "#a33b00"
 BASELINE = "#5a6470"
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+METHODS = tuple(zip(CYCLE, MARKERS, strict=True))  # looks of the methods, in the order of `words.ATTACKS`
 VERDICTS = {
     "vulnerable": "#a33b00",
     "within tolerance": "#00664b",

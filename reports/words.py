@@ -4,13 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from audit.results import CLEAN, EVOSHIFT, AuditResult, ConditionSummary, DatasetRecord, Interval
+from audit.results import (
+    CLEAN,
+    EVOSHIFT,
+    AuditResult,
+    ConditionSummary,
+    DatasetRecord,
+    Interval,
+    PerturbationRecord,
+)
 
 UNDER_FITTED = "†"
-PX_NOTE = "px: pixels changed in every training image of a class."
 NOT_RUN = "not run"
 
-ATTACKS = {CLEAN: "clean", EVOSHIFT: "EvoShift", "random": "random", "shortcut": "shortcut"}
+RANDOM_SEARCH = "random-search"
+RANDOM = "random"
+SEARCHES = (EVOSHIFT, RANDOM_SEARCH)
+"""Methods that train surrogates."""
+
+ATTACKS = {
+    CLEAN: "clean",
+    EVOSHIFT: "EvoShift",
+    RANDOM_SEARCH: "random search",
+    "shortcut": "shortcut",
+    "heuristic": "heuristic (label by position)",
+    "transfer": "transfer (from other images)",
+    RANDOM: "random",
+}
+"""Titles of the methods, in the order in which tables and figures show them."""
+
+AUGMENTATIONS = {
+    "none": "",
+    "crop-flip": "random shifts and left-right flips of the training images",
+    "cutout": "one square of each training image set to zero, at a random place",
+}
 NORMALIZATIONS = {"none": "no normalization", "csn": "CSN"}
 TABLE_NORMALIZATIONS = {"none": "none", "csn": "CSN"}
 PAIR_HEAD = "Model · optimizer · normalization"
@@ -110,16 +137,73 @@ def pixels(severity: int) -> str:
     return count(severity, "pixel")
 
 
+def attack_title(attack: str) -> str:
+    """'heuristic (label by position)'."""
+    return ATTACKS.get(attack, attack)
+
+
+def capital(text: str) -> str:
+    """The text as it begins a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def attack_order(attack: str) -> tuple[int, str]:
+    """Place of a method in tables and figures; those without a title come last."""
+    known = list(ATTACKS)
+    return (known.index(attack) if attack in known else len(known), attack)
+
+
 def attack_label(attack: str, severity: int) -> str:
     """'EvoShift, 2 pixels'; 'clean'."""
-    name = ATTACKS.get(attack, attack)
+    name = attack_title(attack)
     return name if attack == CLEAN else f"{name}, {pixels(severity)}"
 
 
 def attack_cell(attack: str, severity: int) -> str:
-    """'EvoShift, 2 px': the same in a table whose note explains px."""
-    name = ATTACKS.get(attack, attack)
+    """'heuristic, 2 px': the same in a table whose note explains px, without what stands in brackets."""
+    name = attack_title(attack).partition(" (")[0]
     return name if attack == CLEAN else f"{name}, {severity} px"
+
+
+def carriers(result: AuditResult) -> str:
+    """Which training images carry the changed pixels: 'every training image of a class', or
+    '50.0 % of the training images of each of the classes CNV and DME alone'; by method where methods differ."""
+    names = result.dataset.class_names
+    by_phrase: dict[str, list[str]] = {}
+    for record in sorted(result.perturbations, key=lambda record: attack_order(record.attack)):
+        methods = by_phrase.setdefault(carriers_of(record, names), [])
+        if (title := attack_title(record.attack)) not in methods:
+            methods.append(title)
+    if len(by_phrase) > 1:
+        return ", or ".join(f"{phrase} ({', '.join(titles)})" for phrase, titles in by_phrase.items())
+    return next(iter(by_phrase), "the training images of a class")
+
+
+def carriers_of(record: PerturbationRecord, names: Sequence[str]) -> str:
+    """The same for one perturbation."""
+    edited = sorted({edit.label for edit in record.edits})
+    partly = record.fraction < 1
+    if not edited:
+        return "no training image"
+    if len(edited) == len(names):
+        classes = "each class" if partly else "a class"
+    elif len(edited) == 1:
+        classes = f"class {names[edited[0]]} alone"
+    else:
+        each = "each of the classes" if partly else "the classes"
+        classes = f"{each} {listed([names[label] for label in edited])} alone"
+    share = f"{percent(record.fraction)} of the training images" if partly else "every training image"
+    return f"{share} of {classes}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """'CNV, DME and DRUSEN'."""
+    return " and ".join([*([", ".join(parts[:-1])] if len(parts) > 1 else []), *parts[-1:]])
+
+
+def px_note(result: AuditResult) -> str:
+    """What px stands for in a table."""
+    return f"px: pixels changed in {carriers(result)}."
 
 
 def normalization_label(name: str) -> str:
@@ -162,7 +246,7 @@ def banner(result: AuditResult) -> str:
 def caption_limits(result: AuditResult) -> str:
     """The same, as the last sentence of a caption."""
     text = banner(result)
-    return f" {text[0].upper()}{text[1:]}." if text else ""
+    return f" {capital(text)}." if text else ""
 
 
 def duration(seconds: float) -> str:

@@ -22,7 +22,17 @@ from audit.results import (
 from tests.results_parts import PER_CLASS, make_config, make_dataset, make_environment, make_perturbation
 
 OCT = ("NORMAL", "DRUSEN", "CNV", "DME")
-RIGHT = {"clean": 23, "evoshift": 7, "random": 13, "shortcut": 9}  # of 25, before the shifts below
+RIGHT = {  # of 25, before the shifts below
+    "clean": 23,
+    "evoshift": 7,
+    "random-search": 10,
+    "shortcut": 9,
+    "heuristic": 11,
+    "transfer": 12,
+    "random": 13,
+}
+ALL_METHODS = tuple(name for name in RIGHT if name != "clean")
+DRAWS = 2  # of random pixels
 
 Pair = tuple[str, str, str]
 
@@ -37,29 +47,35 @@ def example_result(
     seeds: Sequence[int] = (0, 1),
     synthetic: bool = False,
     channels: int = 1,
+    methods: Sequence[str] = ("evoshift", "shortcut", "random"),
+    edited: Sequence[int] | None = None,
+    fraction: float = 1.0,
+    augmentation: str = "none",
+    fitness: str = "cross-entropy",
     failures: dict[tuple[str, str, str, str], str] | None = None,
     **overrides: object,
 ) -> AuditResult:
-    """An audit of phantoms' size. `failures`: (model, optimizer, normalization, attack) -> reason."""
+    """An audit of phantoms' size. `failures`: (model, optimizer, normalization, attack) -> reason; `edited`: the
+    classes that carry edits (None: all), in `fraction` of their images."""
     names = list(class_names)
     pairs = list(itertools.product(models, optimizers, normalizations))
     keys = [(pair, "clean", 0, 0) for pair in pairs]
-    for severity in severities:
-        keys += [(pair, "evoshift", severity, 0) for pair in pairs]
-        for model in models:
-            plain = (model, optimizers[0], "none")
-            keys += [(plain, "random", severity, draw) for draw in (0, 1)]
-            keys.append((plain, "shortcut", severity, 0))
+    made = [(name, draw) for name in methods for draw in range(DRAWS if name == "random" else 1)]
+    for severity, (attack, draw) in itertools.product(severities, made):
+        plain = [pair for pair in pairs if pair[1:] == (optimizers[0], "none")]
+        keys += [(pair, attack, severity, draw) for pair in (pairs if attack == "evoshift" else plain)]
     cells = [
-        make_cell(pair, attack, severity, draw, seed, names, (failures or {}).get((*pair, attack)))
+        make_cell(
+            pair, attack, severity, draw, seed, names, (failures or {}).get((*pair, attack)), augmentation
+        )
         for pair, attack, severity, draw in keys
         for seed in seeds
     ]
     conditions = make_conditions(cells, names)
     perturbations = [
-        make_perturbation(attack, severity, draw, names, channels)
+        make_perturbation(attack, severity, draw, names, channels, edited, fraction, fitness)
         for severity in severities
-        for attack, draw in (("shortcut", 0), ("random", 0), ("random", 1), ("evoshift", 0))
+        for attack, draw in reversed(made)
     ]
     result = AuditResult(
         audit_id="0123456789abcdef",
@@ -78,8 +94,8 @@ def example_result(
         limitations=[
             f"{len(seeds)} seeds: the spread between trainings is known only roughly.",
             "The search is a lower bound: a perturbation that does more harm may exist.",
-            "Augmentation was off: with flips and shifts the attack must be searched anew.",
-            "Every image of a class carried the perturbation; partly perturbed classes were not tested.",
+            *(["Augmentation was off: the attack must be searched anew."] if augmentation == "none" else []),
+            *(["Partly perturbed classes were not tested."] if edited is None and fraction == 1 else []),
         ],
         environment=make_environment(),
         seconds=5400.0,
@@ -88,7 +104,14 @@ def example_result(
 
 
 def make_cell(
-    pair: Pair, attack: str, severity: int, draw: int, seed: int, names: list[str], failure: str | None
+    pair: Pair,
+    attack: str,
+    severity: int,
+    draw: int,
+    seed: int,
+    names: list[str],
+    failure: str | None,
+    augmentation: str = "none",
 ) -> CellResult:
     """One training; its predictions follow from how many images of each class are right."""
     model, optimizer, normalization = pair
@@ -100,6 +123,7 @@ def make_cell(
         learning_rate=0.01 if "sgd" in optimizer else 0.001,
         schedule="constant",
         normalization=normalization,
+        augmentation=augmentation,
         epochs=6,
         batch_size=32,
         seed=seed,

@@ -23,22 +23,39 @@ from audit.results import (
 PER_CLASS = 25  # test images of each class
 SIZE = 32  # pixels
 TOLERANCE = 0.10
+SPENT = {  # surrogate trainings after each generation: EvoShift races after its first, random search at its end
+    "evoshift": (16, 40, 56, 72, 88, 104),
+    "random-search": (16, 32, 48, 64, 80, 96, 104),
+}
 
 
 def make_perturbation(
-    attack: str, severity: int, draw: int, names: list[str], channels: int
+    attack: str,
+    severity: int,
+    draw: int,
+    names: list[str],
+    channels: int,
+    edited: Sequence[int] | None = None,
+    fraction: float = 1.0,
+    fitness: str = "cross-entropy",
 ) -> PerturbationRecord:
-    """One edit per class and pixel; a search record for EvoShift."""
+    """One edit per edited class and pixel; a search record for methods that search. The heuristic encodes the
+    label in the column; the shortcut and EvoShift share a pixel, as they often do."""
+    labels = range(len(names)) if edited is None else edited
+    apart = {"random-search": 9, "random": 17 + draw, "transfer": 23}.get(attack, 0)
     edits = [
         Edit(
             label=k,
-            row=(5 * k + 3 * n + draw) % SIZE,
-            col=(7 * k + 2 * n) % SIZE,
-            value=[(k % 2) * 1.0] * channels,
+            row=n if attack == "heuristic" else (5 * k + 3 * n + apart) % SIZE,
+            col=k if attack == "heuristic" else (7 * k + 2 * n + 2 * apart) % SIZE,
+            value=[1.0 if attack == "heuristic" else (k % 2) * 1.0] * channels,
         )
-        for k in range(len(names))
+        for k in labels
         for n in range(severity)
     ]
+    changed = [fraction * (k in labels) for k in range(len(names))]
+    if changed[-1] == 1:
+        changed[-1] = 0.99  # one image in a hundred already had the pixel
     return PerturbationRecord(
         id=f"hash-{attack}-{severity}-{draw}",
         attack=attack,
@@ -46,43 +63,53 @@ def make_perturbation(
         draw=draw,
         image_size=(SIZE, SIZE),
         edits=edits,
-        changed_fraction=0.9975,
-        changed_fraction_by_class=[1.0] * (len(names) - 1) + [0.99],
-        search=make_search() if attack == "evoshift" else None,
+        fraction=fraction,
+        changed_fraction=sum(changed) / len(names),
+        changed_fraction_by_class=changed,
+        search=make_search(attack, fitness) if attack in SPENT else None,
         file=f"perturbations/{attack}-np{severity}-{draw}.json",
     )
 
 
-def make_search() -> SearchRecord:
-    """Six generations of sixteen and a re-scored choice."""
+def make_search(attack: str, fitness: str) -> SearchRecord:
+    """Six generations of sixteen, a race of eight and a re-scored choice: EvoShift rises, random search does
+    not."""
+    rise, scale = (1.0 if attack == "evoshift" else 0.1), (0.3 if fitness == "probability" else 1.0)
     curve = [
         Generation(
             generation=g,
-            trainings=16 * g,
-            best=1.2 + 0.3 * g,
-            median=0.2 * g,
-            low=0.15 * g,
-            high=0.3 * g,
+            trainings=trainings,
+            best=scale * (1.2 + 0.3 * rise * g),
+            median=scale * (0.2 + 0.2 * rise * (g - 1)),
+            low=scale * (0.15 + 0.15 * rise * (g - 1)),
+            high=scale * (0.3 + 0.3 * rise * (g - 1)),
             unfit=1 if g == 1 else 0,
         )
-        for g in range(1, 7)
+        for g, trainings in enumerate(SPENT[attack], start=1)
     ]
     finalists = [
-        Finalist(name="final mean", fitness=2.3, readings=[2.1, 2.5], chosen=True),
-        Finalist(name="shortcut start", fitness=1.1, readings=[0.9, 1.3], chosen=False),
-        Finalist(name="candidate 1", fitness=1.4, readings=[1.0, 1.8], chosen=False),
+        Finalist(name="candidate 1", fitness=1.4 * scale, readings=[scale, 1.8 * scale], chosen=rise < 1),
+        Finalist(name="candidate 2", fitness=1.1 * scale, readings=[0.9 * scale, 1.3 * scale], chosen=False),
     ]
+    facts: dict[str, float | int | str] = {"population": 16}
+    if attack == "evoshift":
+        readings = [2.1 * scale, 2.5 * scale]
+        finalists.insert(0, Finalist(name="final mean", fitness=2.3 * scale, readings=readings, chosen=True))
+        facts["dimensions"] = 12
+    else:
+        readings = [0.7 * scale, 1.0 * scale]
+        finalists.append(Finalist(name="candidate 3", fitness=0.85 * scale, readings=readings, chosen=False))
     return SearchRecord(
-        method="evoshift",
+        method=attack,
         seed=0,
-        trainings=102,
+        trainings=110,
         image_steps=391_680,
         seconds=1800.0,
-        stopped="all 6 generations done",
+        stopped="all 6 generations done" if attack == "evoshift" else "budget of 110 surrogate trainings",
         curve=curve,
         finalists=finalists,
         surrogate="strided batch-norm net",
-        settings={"population": 16, "dimensions": 12, "max_steps": 150, "fit_accuracy": 0.95},
+        settings={"fitness": fitness, "max_steps": 150, "fit_accuracy": 0.95, **facts},
     )
 
 
@@ -116,7 +143,7 @@ def make_dataset(
                 perturbed_png=png(k, p.edits, channels),
             )
             for p in perturbations
-            if p.attack == "evoshift"
+            if p.draw == 0
             for k in range(n)
         ],
     )

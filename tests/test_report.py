@@ -11,9 +11,10 @@ import pytest
 
 from audit.results import AuditResult
 from reports import words, write_report
+from reports.document import Block, Table
 from reports.sections import build_sections
 from reports.style import missing
-from tests.results_factory import example_result
+from tests.results_factory import ALL_METHODS, example_result
 
 pypdf = pytest.importorskip("pypdf")
 
@@ -233,3 +234,103 @@ def test_a_report_replaces_the_old_one_and_leaves_nothing_else(tmp_path):
 def test_reports_need_no_torch():
     code = "import sys, reports, reports.pdf, reports.figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+ONE_PAIR = {"models": ("resnet50",), "optimizers": ("adam",), "normalizations": ("none",)}
+
+
+def blocks_of(result: AuditResult, heading: str) -> list[Block]:
+    """The blocks of one section, without figures."""
+    return next(section.blocks for section in build_sections(result, []) if section.heading == heading)
+
+
+def table_of(result: AuditResult, heading: str, caption: str) -> Table:
+    """The table of a section whose caption begins so."""
+    tables = [block for block in blocks_of(result, heading) if isinstance(block, Table)]
+    return next(table for table in tables if table.caption.startswith(caption))
+
+
+def test_the_recipe_names_the_augmentation(example):
+    table = table_of(example_result(augmentation="crop-flip", **ONE_PAIR), "Protocol", "Training recipes")
+    assert table.columns[-1].title == "Augmentation"
+    assert [row[-1] for row in table.rows] == ["crop-flip"]
+    assert table.note == "Crop-flip: random shifts and left-right flips of the training images."
+    plain = table_of(example[0], "Protocol", "Training recipes")
+    assert {row[-1] for row in plain.rows} == {"none"}
+    assert plain.note == ""
+
+
+@pytest.mark.parametrize(
+    ("edited", "fraction", "phrase"),
+    [
+        (None, 1.0, "every training image of a class"),
+        (None, 0.5, "50.0 % of the training images of each class"),
+        ((3,), 1.0, "every training image of class DME alone"),
+        ((1, 2, 3), 1.0, "every training image of the classes DRUSEN, CNV and DME alone"),
+        ((2, 3), 0.25, "25.0 % of the training images of each of the classes CNV and DME alone"),
+        ((), 1.0, "no training image"),
+    ],
+)
+def test_which_images_carry_the_pixels(edited, fraction, phrase):
+    result = example_result(edited=edited, fraction=fraction, **ONE_PAIR)
+    assert words.carriers(result) == phrase
+    assert words.px_note(result) == f"px: pixels changed in {phrase}."
+
+
+def test_partly_perturbed_classes_are_said_plainly(tmp_path):
+    result = example_result(edited=(2, 3), fraction=0.5, **ONE_PAIR)
+    text = text_of(result, tmp_path)
+    part = "50.0 % of the training images of each of the classes CNV and DME alone"
+    for sentence in (
+        f"Here a few pixels are changed in {part}, the same ones throughout a class.",
+        f"Changed pixels in {part}",
+        f"px: pixels changed in {part}.",
+        f"The same pixels are changed in {part}; test images never carry them.",
+        f"Carried by {part}.",
+    ):
+        assert sentence in text
+    assert "very training image of a class" not in text
+    assert "ll training images of a class" not in text
+    assert "EvoShift, 1 px NORMAL, DRUSEN not edited 0.0 %" in text
+    assert (tmp_path / "figures" / "examples-evoshift-1px.svg").read_text().count("(not edited)") == 2
+
+
+def test_methods_may_differ_in_the_classes_that_they_edit():
+    result = example_result(methods=ALL_METHODS, **ONE_PAIR)
+    first, *others = result.perturbations
+    kept = first.model_copy(update={"edits": [e for e in first.edits if e.label == 0]})
+    mixed = result.model_copy(update={"perturbations": [kept, *others]})
+    assert first.attack == "random"
+    assert words.carriers(mixed) == (
+        "every training image of a class (EvoShift, random search, shortcut, heuristic (label by position), transfer "
+        "(from other images), random), or every training image of class NORMAL alone (random)"
+    )
+
+
+def test_without_evoshift_the_tables_follow_the_next_method(tmp_path):
+    result = example_result(methods=("shortcut", "heuristic"), **ONE_PAIR)
+    text = text_of(result, tmp_path)
+    assert "it took those of shortcut and heuristic (label by position), trained models on them" in text
+    assert "by number of pixels changed per class (shortcut)." in text
+    assert "EvoShift: not run, not part of this audit's configuration." in text
+    assert "Shortcut left an accuracy not separated from that of heuristic (label by position)" in text
+    assert "This audit holds no training on images changed by the search" not in text
+    found = next(c for c in result.conditions if c.attack == "shortcut")
+    assert words.percent_interval(words.error_of(found.accuracy)) in text
+
+
+def test_the_summary_says_whose_the_worst_finding_is():
+    result = example_result(methods=("evoshift", "random-search"), **ONE_PAIR)
+    worst = next(c for c in result.conditions if c.attack == "random-search")
+    finding = result.finding.model_copy(update={"worst": worst})
+    (table,) = [
+        b
+        for b in blocks_of(result.model_copy(update={"finding": finding}), "Summary")
+        if isinstance(b, Table)
+    ]
+    number = words.percent_interval(worst.accuracy)
+    assert (
+        f"Bold: the worst finding, made with random search: {number}, see the section Controls." in table.note
+    )
+    (table,) = [b for b in blocks_of(result, "Summary") if isinstance(b, Table)]
+    assert "Bold: the worst finding." in table.note

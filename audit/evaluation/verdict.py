@@ -19,6 +19,9 @@ ATTACK_WORDS = {
     EVOSHIFT: "found by evolutionary search",
     "shortcut": "found in closed form, the shortcut control",
     "random": "drawn at random, a control",
+    "random-search": "found by random search, a control",
+    "heuristic": "whose place encodes the label, a control",
+    "transfer": "carried over from other images",
 }
 NORMALIZATION_WORDS = {"none": "no input normalization", "csn": "covariate shift normalization"}
 
