@@ -106,7 +106,8 @@ def examples(artefact: Artefact, dataset: ImageDataset) -> list[ExampleImage]:
     for label in range(len(dataset.class_names)):
         index = np.flatnonzero(dataset.train.labels == label)[:1]
         clean = dataset.train.images[index]
-        perturbed = artefact.perturbation.apply(clean, dataset.train.labels[index])
+        # One image would always be drawn as a carrier: show what the carriers look like.
+        perturbed = artefact.perturbation.on_all_images.apply(clean, dataset.train.labels[index])
         shown.append(
             ExampleImage(
                 label=label,
@@ -193,7 +194,7 @@ def not_tested(config: AuditConfig) -> list[str]:
         ("random", "Random pixels"),
     ):
         if name not in config.controls.methods:
-            found.append(f"{words}: not run, so that the search beats it is not shown here.")
+            found.append(f"{words}: not run. Whether the search does more harm is not shown here.")
     if config.training.augmentation == "none":
         found.append(
             "Augmentation was off: with flips and shifts, attacks of this kind lose strength and must be "
@@ -204,7 +205,8 @@ def not_tested(config: AuditConfig) -> list[str]:
             "Every image of a class carried the perturbation; partly perturbed classes were not tested."
         )
     else:
-        carried = f"{percent(config.perturbed.fraction)} of the images"
+        part = config.perturbed.fraction
+        carried = "the images" if part == 1 else f"{percent(part)} of the images"
         which = ", ".join(config.perturbed.classes) or "every class"
         found.append(f"Only {carried} of {which} carried the perturbation.")
     return [*found, "Defences other than input normalization were not tested."]

@@ -125,7 +125,7 @@ class CellResult(Record):
 
 
 class Edit(Record):
-    """`x[:, row, col] = value` for every training image of class `label` (method §2)."""
+    """`x[:, row, col] = value` for the training images of class `label` that carry the perturbation (method §2)."""
 
     label: int
     row: int

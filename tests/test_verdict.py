@@ -177,11 +177,24 @@ def test_a_control_that_does_more_harm_than_the_search_is_named() -> None:
     assert sentence.startswith(
         "The search did not beat the shortcut control on resnet50 adam none at N_p = 1:"
     )
+    assert sentence.endswith("; the control did more harm.")
     found = find(rows, 0, dataset_record(), 0.1)
     assert found.worst is not None and found.worst.attack == "shortcut", (
         "the worst is the worst, whoever found it"
     )
     assert "found in closed form, the shortcut control" in found.sentence
+
+
+def test_a_control_whose_interval_overlaps_the_search_is_named_as_such() -> None:
+    rows = summarize_conditions(
+        evidence(
+            cell("resnet50", "clean", 0, 90),
+            cell("resnet50", "evoshift", 1, 41),
+            cell("resnet50", "random-search", 1, 40),
+        )
+    )
+    (sentence,) = search_against_controls(rows)
+    assert sentence.endswith("; their intervals overlap.")
 
 
 def test_a_search_that_beats_its_controls_needs_no_sentence() -> None:

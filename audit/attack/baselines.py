@@ -54,7 +54,8 @@ def random_search(request: SearchRequest) -> Found:
         seeds = draws.integers(2**32, size=count)
         ledger.generation([request.perturbation(random_edits(request, int(seed))) for seed in seeds])
 
-    while (stopped := ledger.stopped(budget)) is None:
-        generation(budget.population)
+    generation(budget.population)
     generation(budget.race)  # EvoShift spends as much on the race of its starts
+    while (stopped := ledger.stopped(budget, further=1)) is None:
+        generation(budget.population)
     return ledger.choose({}), ledger.record(RANDOM_SEARCH, stopped, population=budget.population)

@@ -182,9 +182,10 @@ class Ledger:
             self.trainings += 1
             self.image_steps += reading.steps * self.request.settings.batch_size
 
-    def stopped(self, budget: Budget) -> str | None:
-        """The stop rule that holds now, in words; None to go on."""
-        settings, done = self.request.settings, len(self.curve)
+    def stopped(self, budget: Budget, further: int = 0) -> str | None:
+        """The stop rule that holds now, in words; None to go on. `further` points of the curve are no
+        generation of the budget."""
+        settings, done = self.request.settings, len(self.curve) - further
         if done >= budget.generations:
             allowed = settings.budget is not None and budget.generations < settings.generations
             return (

@@ -122,10 +122,12 @@ def search_against_controls(conditions: list[ConditionSummary]) -> list[str]:
         if control.attack in (CLEAN, EVOSHIFT) or rival is None:
             continue
         if control.accuracy.estimate <= rival.accuracy.estimate:
+            apart = control.accuracy.high < rival.accuracy.low
+            judged = "the control did more harm" if apart else "their intervals overlap"
             found.append(
                 f"The search did not beat the {control.attack} control on {' '.join(control.pair)} at "
                 f"N_p = {control.severity}: accuracy {percent_interval(rival.accuracy)} after the search, "
-                f"{percent_interval(control.accuracy)} after the control; a larger search is needed."
+                f"{percent_interval(control.accuracy)} after the control; {judged}."
             )
     return found
 
