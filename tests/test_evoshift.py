@@ -133,6 +133,7 @@ def test_stop_rules(changes: dict[str, object], generations: int, words: str) ->
     _, record = found_by(search_request(noise_split(80, 12), quick(**changes), counted([])))  # type: ignore[arg-type]
     assert len(record.curve) == generations
     assert record.stopped == words
+    assert ("generations" in record.settings) == ("budget" not in changes), "a budget alone says how long"
     assert record.trainings == 16 * generations + 8 + 5 * 2
 
 

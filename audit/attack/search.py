@@ -229,7 +229,8 @@ class Ledger:
     def record(self, method: str, stopped: str, **facts: float | int | str) -> SearchRecord:
         """For the artefact."""
         settings = self.request.settings
-        given = {key: value for key, value in settings.model_dump().items() if value is not None}
+        unsaid = {"enabled"} | ({"generations"} if settings.budget is not None else set())
+        given = {k: v for k, v in settings.model_dump(exclude=unsaid).items() if v is not None}
         return SearchRecord(
             method=method,
             seed=settings.seed,
