@@ -51,7 +51,11 @@ def make_command(
 
 def process(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
     """The same as a process of its own, one thread per worker."""
-    code = "from audit.cli import main; main()"
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and they would hand that on.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from audit.cli import main; main()"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=cwd,
