@@ -171,6 +171,12 @@ def limitations(config: AuditConfig, dataset: ImageDataset, failed: list[CellRes
         "The search is a lower bound: a perturbation that does more harm may exist. Drops are read at a level "
         "corrected for the number of conditions (Bonferroni), scores and single intervals are not."
     )
+    others = [name for name in config.optimizers if name != config.search.optimizer]
+    if config.search.enabled and others:
+        found.append(
+            f"The search trained its surrogates with {config.search.optimizer}: pairs with {', '.join(others)} may "
+            'fall to a perturbation searched for them, and "within tolerance" holds for this perturbation alone.'
+        )
     found += not_tested(config)
     untested = [s for s in (1, 2, 5) if s not in config.severities]
     if untested:
