@@ -35,7 +35,7 @@ def new_drawing(height: float, width: float = TEXT_WIDTH) -> Drawing:
 def save(drawing: Drawing, result: AuditResult, folder: Path, figure: Figure) -> Figure:
     """Write the SVG and complete the caption with what limits all numbers (synthetic data, quick profile)."""
     if result.dataset.synthetic:  # in the picture itself: files travel without their captions
-        drawing.suptitle("synthetic phantoms", x=0.995, ha="right", fontsize=6.5, color=MUTED)
+        drawing.suptitle("synthetic phantoms", x=0.005, ha="left", fontsize=6.5, color=MUTED)
     return write(drawing, result, folder, figure)
 
 
