@@ -29,6 +29,17 @@ INTERRUPTED = "interrupted; finished trainings are kept: the same command goes o
 
 MANY_GENERATIONS = 100_000
 
+# Options that several commands share.
+ConfigFile = Annotated[Path | None, typer.Option(help="A YAML file with more settings.")]
+MoreSettings = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, e.g. training.epochs=10; repeatable.")
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; default one per core.")]
+RunFolder = Annotated[Path | None, typer.Option(help="Run directory [runs/<date>-<dataset>-<id>].")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan with its cost, train nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -78,17 +89,13 @@ def run(
     profile: Annotated[
         str | None, typer.Option(help="quick (minutes on a CPU), cpu, standard or thesis.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML file with more settings.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, e.g. training.epochs=10; repeatable.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default one per core.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory [runs/<date>-<dataset>-<id>].")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan with its cost, train nothing.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    config: ConfigFile = None,
+    set_: MoreSettings = None,
+    device: Device = None,
+    workers: Workers = None,
+    out: RunFolder = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Search, train, measure, report: from images to a PDF. The same command resumes what was interrupted."""
     from audit.config import load_config
@@ -130,17 +137,13 @@ def search(
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of the victims, comma-separated [0].")] = None,
     profile: Annotated[str, typer.Option(help="Recipe of the victims.")] = "search",
-    config: Annotated[Path | None, typer.Option(help="A YAML file with more settings.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, e.g. training.epochs=10; repeatable.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default one per core.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory [runs/<date>-<dataset>-<id>].")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan with its cost, train nothing.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    config: ConfigFile = None,
+    set_: MoreSettings = None,
+    device: Device = None,
+    workers: Workers = None,
+    out: RunFolder = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find perturbations by several methods and compare what they do to victims."""
     from audit.config import TRANSFER, load_config, shipped
@@ -246,7 +249,7 @@ def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: P
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="A run directory with results.json.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the figures and the PDF again, from results.json alone."""
     from audit.results import AuditResult

@@ -52,7 +52,7 @@ def test_cutout_zeroes_one_square_of_half_the_side_and_less_at_the_border() -> N
 def test_candidates_side_by_side_move_alike_and_the_input_stays(name: str) -> None:
     images = torch.rand(6, 3, 12, 12)
     before = images.clone()
-    apply = AUGMENTATIONS[name].apply
+    apply = AUGMENTATIONS[name]
     alone = apply(images, draws())
     beside = apply(images[:, None].repeat(1, 4, 1, 1, 1), draws())
     for p in range(4):

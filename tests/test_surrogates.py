@@ -11,7 +11,7 @@ from torch.nn import functional
 from audit.attack.baselines import random_edits
 from audit.attack.edit_table import EditTable, carriers
 from audit.attack.fitness import domain_divergence, probability_mismatch, semantic_mismatch
-from audit.attack.networks import SURROGATES, population_of, side_by_side
+from audit.attack.networks import SURROGATES, population_of
 from audit.attack.perturbation import Perturbation
 from audit.attack.surrogates import SurrogateTrainer, surrogate_task
 from audit.training.augmentation import AUGMENTATIONS
@@ -60,7 +60,7 @@ def plain_training(trainer: SurrogateTrainer, perturbation: Perturbation, seed: 
     draws = torch.Generator().manual_seed(seed)
     for _ in range(settings.max_steps):
         batch = torch.randint(len(labels), (settings.batch_size,), generator=draws)
-        inputs = AUGMENTATIONS[task.augmentation].apply(images[batch], draws)
+        inputs = AUGMENTATIONS[task.augmentation](images[batch], draws)
         loss = functional.cross_entropy(network(inputs), labels[batch])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -97,7 +97,6 @@ def test_equal_seeds_give_equal_readings_and_other_seeds_others() -> None:
 def test_a_layer_without_a_population_form_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^no population form of Dropout$"):
         population_of(nn.Sequential(nn.Dropout()), 2)
-    assert isinstance(side_by_side(nn.Flatten(), 2), nn.Module)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -50,18 +49,11 @@ def probability_mismatch(clean_logits: Tensor, perturbed_logits: Tensor, labels:
     return score(perturbed_logits) - score(clean_logits)
 
 
-@dataclass(frozen=True)
-class FitnessRow:
-    """One row of the table."""
-
-    compute: Callable[[Tensor, Tensor, Tensor], float]
-    unit: str
-
-
-FITNESS: dict[str, FitnessRow] = {
-    "cross-entropy": FitnessRow(semantic_mismatch, "nats"),
-    "probability": FitnessRow(probability_mismatch, "probability"),
+FITNESS: dict[str, Callable[[Tensor, Tensor, Tensor], float]] = {
+    "cross-entropy": semantic_mismatch,
+    "probability": probability_mismatch,
 }
+"""(clean logits, perturbed logits, labels) -> fitness."""
 
 
 def domain_divergence(clean: Images, perturbed: Images) -> float:

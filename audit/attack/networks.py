@@ -17,8 +17,8 @@ from torch import Tensor, nn
 def strided(channels: int, n_classes: int, image_size: tuple[int, int]) -> nn.Sequential:
     """Three strided convolutions with batch norm, one linear layer over all places.
 
-    All places, because a pooled surrogate starves a single pixel: under shifts and flips fitness was 0.00 to
-    0.02 for everything with an average, and zero for most seeds with a maximum. Rank correlations with
+    All places, because a pooled surrogate starves a single pixel: under shifts and flips fitness stayed
+    below 0.1 for everything with an average, and near zero for most seeds with a maximum. Rank correlations with
     victims: docs/log.md.
     """
     layers: list[nn.Module] = []

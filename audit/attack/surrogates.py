@@ -105,8 +105,8 @@ class SurrogateTrainer:
         everywhere = torch.ones(len(held), len(whole), dtype=torch.bool, device=self.device)
         table = EditTable.of(whole, self.device, self.dtype)
         with torch.no_grad():
-            clean = network(side_by_side(held[:, None].expand(-1, len(whole), -1, -1, -1)))
-            perturbed = network(side_by_side(table.apply(held, self.held_labels, everywhere)))
+            clean = network(in_groups(held[:, None].expand(-1, len(whole), -1, -1, -1)))
+            perturbed = network(in_groups(table.apply(held, self.held_labels, everywhere)))
         return [
             Reading(self.fitness(p, clean[:, i], perturbed[:, i]), taken > 0, abs(taken))
             for i, (p, taken) in enumerate(zip(whole, steps, strict=True))
@@ -114,7 +114,7 @@ class SurrogateTrainer:
 
     def fitness(self, perturbation: Perturbation, clean: Tensor, perturbed: Tensor) -> float:
         """F = F_m + w F_d (4.2 with Algorithm 3)."""
-        value = FITNESS[self.settings.fitness].compute(clean, perturbed, self.held_labels)
+        value = FITNESS[self.settings.fitness](clean, perturbed, self.held_labels)
         if self.settings.domain_weight > 0:
             changed = perturbation.apply(self.task.held_images, self.task.held_labels)
             value += self.settings.domain_weight * domain_divergence(self.task.held_images, changed)
@@ -130,7 +130,7 @@ class SurrogateTrainer:
         network = self.fresh_population(members, seed)
         rate = settings.learning_rate or FASTER * OPTIMIZERS[settings.optimizer].learning_rate
         optimizer = build_optimizer(settings.optimizer, network.parameters(), rate)
-        augment = AUGMENTATIONS[self.task.augmentation].apply
+        augment = AUGMENTATIONS[self.task.augmentation]
         table = EditTable.of(perturbations, self.device, self.dtype)
         carry = carriers(perturbations, self.task.train_labels).to(self.device)
         draws = Generator().manual_seed(seed)
@@ -141,7 +141,7 @@ class SurrogateTrainer:
             labels = self.labels[batch]
             inputs = augment(table.apply(self.images[batch], labels, carry[batch]), draws)
             with autocast(self.device, self.precision):
-                logits = network(side_by_side(inputs))
+                logits = network(in_groups(inputs))
             # Summed over members, so that each member's gradient is that of its own mean loss.
             loss = functional.cross_entropy(
                 logits.flatten(0, 1).to(self.dtype), labels.repeat_interleave(members), reduction="sum"
@@ -197,6 +197,6 @@ class FitWatch:
             state[name].copy_(restored.view(state[name].shape))
 
 
-def side_by_side(images: Tensor) -> Tensor:
+def in_groups(images: Tensor) -> Tensor:
     """(B, P, C, H, W) -> (B, P * C, H, W), channels last in memory."""
     return images.flatten(1, 2).contiguous(memory_format=torch.channels_last)

@@ -7,7 +7,6 @@ the same crops, and all candidates of one search generation too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,16 +58,9 @@ def cutout(images: Tensor, draws: Generator) -> Tensor:
     return images * keep.reshape(n, *between, height, width).to(images.device)
 
 
-@dataclass(frozen=True)
-class AugmentationRow:
-    """One row of the table."""
-
-    apply: Callable[[Tensor, Generator], Tensor]
-    description: str
-
-
-AUGMENTATIONS: dict[str, AugmentationRow] = {
-    "none": AugmentationRow(no_augmentation, "none"),
-    "crop-flip": AugmentationRow(crop_flip, f"shifts of up to {SHIFT} pixels and left-right flips"),
-    "cutout": AugmentationRow(cutout, "Cutout: one square of half the image's side set to zero"),
+AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
+    "none": no_augmentation,
+    "crop-flip": crop_flip,
+    "cutout": cutout,
 }
+"""(batch, generator of random numbers) -> augmented batch."""

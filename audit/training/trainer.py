@@ -54,7 +54,7 @@ def train(
     schedule = learning_rate_schedule(optimizer, recipe.schedule, steps * recipe.epochs)
     order = torch.Generator().manual_seed(recipe.seed)
     draws = torch.Generator().manual_seed(recipe.seed)  # apart: the order is the same with and without
-    augment = AUGMENTATIONS[recipe.augmentation].apply
+    augment = AUGMENTATIONS[recipe.augmentation]
     for epoch in range(1, recipe.epochs + 1):
         model.train()
         total = torch.zeros((), device=images.device)
