@@ -77,7 +77,7 @@ def plain_loop(task: SurrogateTask, perturbations: list[Perturbation], settings:
 
 
 def throughput(
-    dataset: ImageDataset, settings: SearchSettings, count: int, repeats: int
+    dataset: ImageDataset, settings: SearchSettings, count: int, repeats: int, threads: int
 ) -> dict[str, object]:
     """Trainings per minute of both, alternately."""
     n_classes = len(dataset.class_names)
@@ -86,7 +86,6 @@ def throughput(
     device = choose_device("auto")
     config = AuditConfig(search=settings)
     context = CellContext(dataset.train, dataset.test, dataset.class_names, config, device)
-    threads = torch.get_num_threads()
     plain, engine_seconds = [], []
     with make_engine(context, task, worker_count(config, device)) as engine:
         engine.score_all([(p, 0) for p in perturbations[:4]])  # workers start, images are put in place
@@ -181,13 +180,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     dataset = load_dataset(DataSettings(path=options.data), lambda done, total: None)
+    threads = torch.get_num_threads()  # before anything sets another number
     found: dict[str, object] = {}
     for precision in ("float32", "auto"):
         settings = SearchSettings(
             images=480, min_steps=options.steps, max_steps=options.steps, precision=precision
         )
         measured = {
-            **throughput(dataset, settings, options.candidates, options.repeats),
+            **throughput(dataset, settings, options.candidates, options.repeats, threads),
             **share_of_peak(dataset, settings),
         }
         found[precision] = measured
