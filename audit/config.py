@@ -112,31 +112,27 @@ class SearchSettings(Settings):
     )  # of surrogate training; the generation under way is finished
     flat_generations: int | None = Field(None, ge=1)  # stop when the median has not risen for so many
     population: int | None = Field(None, ge=4)  # None: CMA-ES's own default, at least 16
-    fitness: Literal["cross-entropy", "probability"] = "cross-entropy"
+    fitness: Literal["cross-entropy", "probability"] = "probability"
+    loss_weight: float = Field(
+        2.0, ge=0
+    )  # of the mean training loss: what is learned slowly is learned badly
     domain_weight: float = Field(0.0, ge=0)  # w of the domain divergence (2.7)
-    surrogate: Literal["strided", "graynet", "colornet"] = "strided"
+    surrogate: Literal["pooled", "strided", "graynet", "colornet"] = "pooled"
     optimizer: str = "adam"  # of the surrogates
-    learning_rate: float | None = Field(None, gt=0)  # None: twice the optimizer's own
+    learning_rate: float | None = Field(None, gt=0)  # None: the surrogate's multiple of the optimizer's own
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where it is faster
     images: int = Field(512, ge=16)  # training images drawn for surrogates; a quarter is held out for fitness
     batch_size: int = Field(32, ge=2)
-    min_steps: int = Field(120, ge=1)  # a surrogate that only just fits ranks badly
-    max_steps: int = Field(240, ge=1)  # step cap of a surrogate that does not fit
-    fit_accuracy: float = Field(0.95, gt=0, le=1)
+    steps: int = Field(200, ge=1)  # of each surrogate, its learning rate falling to zero (cosine)
+    fit_accuracy: float = Field(0.95, gt=0, le=1)  # over its last steps; below it, a surrogate is unfit
     finalists: int = Field(3, ge=0)  # scored again, beside the final mean
-    rescoring_seeds: int = Field(3, ge=1)
+    rescoring_seeds: int = Field(3, ge=1)  # of the better half; the first one decides which half that is
     seed: Seed = 0
 
     @field_validator("optimizer")
     @classmethod
     def _known_optimizer(cls, name: str) -> str:
         return known("optimizer", name, OPTIMIZERS)
-
-    @model_validator(mode="after")
-    def _steps_in_order(self) -> SearchSettings:
-        if self.min_steps > self.max_steps:
-            raise ValueError(f"min_steps: {self.min_steps} is above max_steps, {self.max_steps}")
-        return self
 
 
 class TrainingSettings(Settings):

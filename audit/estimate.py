@@ -88,16 +88,15 @@ def time_model(
 
 
 def time_surrogate(dataset: ImageDataset, config: AuditConfig, device: str) -> float:
-    """Seconds of one surrogate training, halfway between the fewest and the most steps."""
-    few = config.search.model_copy(update={"min_steps": 4, "max_steps": 4, "fit_accuracy": 1.0, "images": 64})
+    """Seconds of one surrogate training."""
+    few = config.search.model_copy(update={"steps": 4, "images": 64})
     task = surrogate_task(dataset.train, len(dataset.class_names), few, config.training.augmentation)
     trainer = SurrogateTrainer(task, few, device)
     nothing = Perturbation(
         image_size=dataset.image_size, channels=dataset.channels, n_classes=task.n_classes, edits=()
     )
     trainer.train([nothing], seed=0)
-    per_step = timed(lambda: trainer.train([nothing], seed=0), 1) / few.max_steps
-    return per_step * (config.search.min_steps + config.search.max_steps) / 2
+    return timed(lambda: trainer.train([nothing], seed=0), 1) / few.steps * config.search.steps
 
 
 def timed(work: Callable[[], object], repeats: int) -> float:

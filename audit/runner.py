@@ -31,7 +31,7 @@ class Observer(Protocol):
 
     def cell_done(self, result: CellResult) -> None: ...
 
-    def search_started(self, attack: AttackSpec, generations: int) -> None: ...
+    def search_started(self, attack: AttackSpec, trainings: int) -> None: ...
 
     def generation(self, attack: AttackSpec, generation: Generation) -> None: ...
 
@@ -148,7 +148,7 @@ def make_artefact(
     observer: Observer,
 ) -> Artefact:
     """Find one perturbation. Methods see training images only."""
-    observer.search_started(attack, plan.budget(attack, dataset).generations)
+    observer.search_started(attack, plan.budget(attack, dataset).trainings)
     request = SearchRequest(
         train=dataset.train,
         task=task,

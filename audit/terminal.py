@@ -99,23 +99,23 @@ class TerminalObserver:
             f"{head} test {percent(m.accuracy)}, train {percent(m.train_accuracy)} ({result.seconds:.0f} s)"
         )
 
-    def search_started(self, attack: AttackSpec, generations: int) -> None:
+    def search_started(self, attack: AttackSpec, trainings: int) -> None:
         """A bar only for what takes time."""
-        self.generations = generations
+        self.trainings = trainings
         if METHODS[attack.attack].trains_surrogates:
             self.search = self.progress.add_task(
-                f"{attack.attack} N_p={attack.severity} (generations)", total=generations
+                f"{attack.attack} N_p={attack.severity} (surrogate trainings)", total=trainings
             )
 
     def generation(self, attack: AttackSpec, generation: Generation) -> None:
         """Best and median fitness of the generation."""
         line = (
-            f"{attack.attack} N_p={attack.severity} generation {generation.generation}/{self.generations}: "
+            f"{attack.attack} N_p={attack.severity} generation {generation.generation}: "
             f"fitness best {generation.best:.2f}, median {generation.median:.2f} "
-            f"({generation.trainings} surrogate trainings)"
+            f"({generation.trainings} of at most {self.trainings} surrogate trainings)"
         )
         if self.search is not None and self.console.is_terminal:
-            self.progress.update(self.search, advance=1, description=line)
+            self.progress.update(self.search, completed=generation.trainings, description=line)
         else:
             self.say(line)
 

@@ -67,7 +67,7 @@ def plain_loop(task: SurrogateTask, perturbations: list[Perturbation], settings:
         height, width = images.shape[2:]
         network = SURROGATES[settings.surrogate].build(images.shape[1], task.n_classes, (height, width))
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-        for _ in range(settings.max_steps):
+        for _ in range(settings.steps):
             batch = torch.randint(len(labels), (settings.batch_size,))
             loss = functional.cross_entropy(network(images[batch]), labels[batch])
             optimizer.zero_grad()
@@ -148,7 +148,7 @@ def share_of_peak(dataset: ImageDataset, settings: SearchSettings) -> dict[str, 
     trainer.train([candidate], 0)
     started = time.perf_counter()
     trainer.train([candidate], 0)
-    step = (time.perf_counter() - started) / settings.max_steps
+    step = (time.perf_counter() - started) / settings.steps
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         trainer.train([candidate], 0)
     spent = dict.fromkeys([*KINDS, "other"], 0.0)
@@ -183,9 +183,7 @@ def main() -> None:
     threads = torch.get_num_threads()  # before anything sets another number
     found: dict[str, object] = {}
     for precision in ("float32", "auto"):
-        settings = SearchSettings(
-            images=480, min_steps=options.steps, max_steps=options.steps, precision=precision
-        )
+        settings = SearchSettings(images=480, steps=options.steps, precision=precision)
         measured = {
             **throughput(dataset, settings, options.candidates, options.repeats, threads),
             **share_of_peak(dataset, settings),

@@ -51,10 +51,10 @@ def search_figure(result: AuditResult, searches: Searches, severity: int, folder
         "search",
         f"Learning curves of {words.listed(list(by_title))}, {words.pixels(severity)} per class",
         "Higher fitness: training on the candidate leaves a larger gap between unchanged and perturbed "
-        f"images. {medians(by_title)} The band is the middle half of each generation. The best single "
-        "reading is partly luck: the choice rests on the finalists at the right (diamond: mean; dots: single "
-        f"readings). {spent(by_title)} Fitness of surrogates on training images, not accuracy of the audited "
-        "models; no interval is drawn.",
+        f"images, or is learned sooner. {medians(by_title)} The band is the middle half of each generation. "
+        "The best single reading is partly luck: the choice rests on the finalists at the right (diamond: mean; "
+        f"dots: single readings). {spent(by_title)} Fitness of surrogates on training images, not accuracy of "
+        "the audited models; no interval is drawn.",
         "; ".join(f"{title}: {describe(search)}" for title, search in by_title.items()),
     )
     return save(drawing, result, folder, figure)

@@ -171,14 +171,18 @@ def perturbation(result: AuditResult, attack: str, severity: int) -> Perturbatio
 
 
 def fitness_unit(searches: Sequence[SearchRecord]) -> str:
-    """Unit of the fitness: nats of cross-entropy (2.6), or probability (Algorithm 1); a weighed divergence
-    (2.7) is named."""
+    """Unit of the fitness: nats of cross-entropy (2.6), or probability (Algorithm 1); the weighed training loss
+    and divergence (2.7) are named."""
     units = []
     for search in searches:
         unit = "probability" if search.settings.get("fitness") == "probability" else "nats"
-        weight = search.settings.get("domain_weight")
-        if isinstance(weight, int | float) and weight > 0:
-            unit += f" + {weight:g} × domain divergence"
+        for sign, setting, what in (
+            ("−", "loss_weight", "training loss"),
+            ("+", "domain_weight", "domain divergence"),
+        ):
+            weight = search.settings.get(setting)
+            if isinstance(weight, int | float) and weight > 0:
+                unit += f" {sign} {weight:g} × {what}"
         units.append(unit)
     return " / ".join(dict.fromkeys(units)) or "nats"
 

@@ -11,7 +11,7 @@ import torch
 from audit.attack.baselines import random_control
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import KeptReadings, ScoreAll, SearchRequest
-from audit.attack.surrogates import SurrogateTask, SurrogateTrainer, surrogate_task
+from audit.attack.surrogates import Reading, SurrogateTask, SurrogateTrainer, surrogate_task
 from audit.config import SearchSettings
 from audit.data.dataset import Images, Labels, Split
 
@@ -50,10 +50,10 @@ def quick(**changes: object) -> SearchSettings:
         {
             "generations": 2,
             "images": 160,
-            "min_steps": 100,
-            "max_steps": 200,
+            "steps": 100,
             "finalists": 2,
             "rescoring_seeds": 2,
+            "surrogate": "strided",  # sees positions, and they are what is planted
             "batch_size": 16,
             **changes,
         }
@@ -99,6 +99,11 @@ def random_perturbation(
         split, score_all=lambda jobs: [], n_classes=n_classes, severity=severity, seed=seed
     )
     return random_control(request)[0]
+
+
+def reading(fitness: float, n_classes: int = 4, steps: int = 1) -> Reading:
+    """A reading by hand: every class alike."""
+    return Reading(fitness, True, steps, (fitness,) * n_classes)
 
 
 def real_surrogates(task: SurrogateTask, settings: SearchSettings) -> ScoreAll:

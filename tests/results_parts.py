@@ -109,7 +109,7 @@ def make_search(attack: str, fitness: str) -> SearchRecord:
         curve=curve,
         finalists=finalists,
         surrogate="strided batch-norm net",
-        settings={"fitness": fitness, "max_steps": 150, "fit_accuracy": 0.95, **facts},
+        settings={"fitness": fitness, "steps": 150, "fit_accuracy": 0.95, **facts},
     )
 
 

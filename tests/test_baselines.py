@@ -11,12 +11,12 @@ from audit.attack.evoshift import evoshift
 from audit.attack.methods import METHODS
 from audit.attack.search import Job
 from audit.attack.surrogates import Reading
-from tests.planted import noise_split, quick, random_perturbation, search_request
+from tests.planted import noise_split, quick, random_perturbation, reading, search_request
 
 
 def first_edit_row(jobs: Sequence[Job]) -> list[Reading]:
     """Fitness by hand: the row of the first edit."""
-    return [Reading(float(p.edits[0].row), True, 10) for p, _ in jobs]
+    return [reading(float(p.edits[0].row), 10, steps=10) for p, _ in jobs]
 
 
 def test_heuristic_encodes_the_label_in_the_place() -> None:
@@ -53,7 +53,7 @@ def test_random_search_spends_what_evoshift_spends_and_returns_its_best_draw() -
         spent[name] = (record.trainings, record.image_steps)
         if name == "random-search":
             assert found.edits[0].row == max(g.best for g in record.curve) == 15
-    assert spent["evoshift"] == spent["random-search"] == (4 * 16 + 8 + 5 * 2, (4 * 16 + 8 + 5 * 2) * 10 * 16)
+    assert spent["evoshift"] == spent["random-search"] == (4 * 16 + 8 + 8, (4 * 16 + 8 + 8) * 10 * 16)
 
 
 def test_random_draws_differ_by_seed_and_repeat_with_it() -> None:

@@ -98,7 +98,6 @@ MODELS = "resnet50, densenet121, resnet18, small-cnn"
         ("training.augmentation", "cutou",
          "training.augmentation: unknown augmentation 'cutou'; did you mean 'cutout'?"),
         ("search.optimizer", "adm", "search.optimizer: unknown optimizer 'adm'; did you mean 'adam'?"),
-        ("search.min_steps", 900, "search: min_steps: 900 is above max_steps, 240"),
         ("perturbed.fraction", 0, "perturbed.fraction: input should be greater than 0, got 0"),
         ("models", ["resnet5"], "models: unknown model 'resnet5'; did you mean 'resnet50'?"),
         ("models", ["vgg"], f"models: unknown model 'vgg'; choose from {MODELS}"),

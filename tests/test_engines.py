@@ -23,7 +23,7 @@ from audit.plan import CLEAN_SPEC, AttackSpec, Cell
 from audit.results import CellResult, EpochReading, Recipe
 from tests.planted import noise_split, random_perturbation
 
-SETTINGS = SearchSettings(images=48, min_steps=10, max_steps=20, batch_size=16)
+SETTINGS = SearchSettings(images=48, steps=15, batch_size=16)
 
 
 def context() -> CellContext:

@@ -152,10 +152,11 @@ def test_learning_curves_stand_one_below_the_other_in_the_unit_of_their_fitness(
     assert "EvoShift: 110 (1); random search: 110 (1)." in compared[2]
 
 
-def test_a_weighed_divergence_is_part_of_the_unit(compared):
+def test_what_is_weighed_is_part_of_the_unit(compared):
     search = lookups.searches(compared[0])[0][1]
-    weighed = search.model_copy(update={"settings": {"fitness": "cross-entropy", "domain_weight": 0.5}})
-    assert lookups.fitness_unit([weighed]) == "nats + 0.5 × domain divergence"
+    settings = {"fitness": "cross-entropy", "domain_weight": 0.5, "loss_weight": 2.0}
+    weighed = search.model_copy(update={"settings": settings})
+    assert lookups.fitness_unit([weighed]) == "nats − 2 × training loss + 0.5 × domain divergence"
     assert lookups.fitness_unit([search.model_copy(update={"settings": {}})]) == "nats"
 
 

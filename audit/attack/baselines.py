@@ -55,7 +55,8 @@ def random_search(request: SearchRequest) -> Found:
         ledger.generation([request.perturbation(random_edits(request, int(seed))) for seed in seeds])
 
     generation(budget.population)
-    generation(budget.race)  # EvoShift spends as much on the race of its starts
-    while (stopped := ledger.stopped(budget, further=1)) is None:
+    if budget.race:
+        generation(budget.race)  # EvoShift spends as much on the race before CMA-ES
+    while (stopped := ledger.stopped(budget, further=budget.race)) is None:
         generation(budget.population)
     return ledger.choose({}), ledger.record(RANDOM_SEARCH, stopped, population=budget.population)

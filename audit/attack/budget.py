@@ -9,8 +9,12 @@ from audit.config import SearchSettings
 from audit.errors import ConfigError
 
 SMALLEST_POPULATION = 16
-RACERS, RACE_SEEDS = 4, 2  # the best starts of the first generation get so many more readings
-CONTENDERS = 3  # EvoShift's final mean, its best start and the shortcut are scored again beside the finalists
+FEWEST_CROSSINGS = 2  # generations of crossings; below 2 + 1 generations there are no others
+CROSSINGS_SHARE = 3  # every third generation of a longer search
+RACERS, RACE_SEEDS = 4, 2  # the best of starts and crossings get so many more readings before CMA-ES begins
+CONTENDERS = (
+    3  # EvoShift's final mean, its race winner and the shortcut are scored again beside the finalists
+)
 RACE = RACERS * RACE_SEEDS
 
 
@@ -20,8 +24,17 @@ class Budget:
 
     population: int
     generations: int  # at most; other stop rules may end the search earlier
-    race: int  # trainings that decide between the best starts
     rescoring: int  # trainings kept back for the choice among finalists
+
+    @property
+    def crossings(self) -> int:
+        """Generations after the first in which EvoShift crosses candidates class by class."""
+        return min(max(FEWEST_CROSSINGS, self.generations // CROSSINGS_SHARE), self.generations - 1)
+
+    @property
+    def race(self) -> int:
+        """Trainings that decide where CMA-ES begins, if it does."""
+        return RACE if self.generations > 1 + self.crossings else 0
 
     @property
     def trainings(self) -> int:
@@ -36,14 +49,22 @@ def planned_budget(settings: SearchSettings, n_classes: int, channels: int, seve
     """
     dimensions = (2 + channels) * n_classes * severity
     population = settings.population or max(4 + int(3 * math.log(dimensions)), SMALLEST_POPULATION)
-    rescoring = (settings.finalists + CONTENDERS) * settings.rescoring_seeds
-    generations = settings.generations
-    if settings.budget is not None:
-        affordable = (settings.budget - RACE - rescoring) // population
-        if affordable < 1:
-            raise ConfigError(
-                f"search.budget: {settings.budget} surrogate trainings are too few; one generation, the race of "
-                f"its best and the re-scoring take {population + RACE + rescoring}"
-            )
-        generations = min(generations, affordable)
-    return Budget(population, generations, RACE, rescoring)
+    rivals = settings.finalists + CONTENDERS
+    rescoring = rivals + better_half(rivals) * (settings.rescoring_seeds - 1)
+    budget = Budget(population, settings.generations, rescoring)
+    if settings.budget is None:
+        return budget
+    if settings.budget < population + rescoring:
+        raise ConfigError(
+            f"search.budget: {settings.budget} surrogate trainings are too few; one generation and the "
+            f"re-scoring take {population + rescoring}"
+        )
+    affordable = (settings.budget - rescoring) // population
+    while Budget(population, affordable, rescoring).trainings > settings.budget:
+        affordable -= 1  # the race must be paid too
+    return Budget(population, min(settings.generations, affordable), rescoring)
+
+
+def better_half(rivals: int) -> int:
+    """How many rivals are read more than once."""
+    return math.ceil(rivals / 2)

@@ -1,29 +1,43 @@
-"""Closed-form proposals for networks that see no positions: one contrast code per class.
+"""Closed-form proposals for networks that see no positions: one local pattern per class.
 
-A network that pools (and any network under shifts and flips) cannot tell where a pixel lies, only how it
-stands out from its neighbours. So each class gets a code, the edited value minus the mean of the eight
-neighbours, that lies far from zero (ordinary texture) and far from the codes of the other classes, at a place
-where the neighbourhood is steady over the class's images. Not part of the thesis; the search starts from it.
+A network that pools (and any network under shifts and flips) cannot tell where a pixel lies, only what it
+looks like among its neighbours. So each class gets a pattern (edited value minus the mean of the eight
+neighbours, and that mean) that lies far from ordinary texture and from the patterns of the other classes. One
+class may go without: where all others carry a mark, its absence is one too. Not part of the thesis; the
+search starts from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import SearchRequest
 from audit.data.dataset import Images
+from audit.training.augmentation import AUGMENTATIONS
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
-VALUE_LEVELS = 5  # 0, 1/4, .., 1 per channel
+VALUE_LEVELS = 9  # 0, 1/8, .., 1 per channel
 ATTEMPTS = 4  # draws per proposal wanted
-OPTIONS = 100  # (place, value) pairs drawn per class and proposal
+OPTIONS = 200  # (place, value) pairs drawn per class and proposal
 SPREAD_FLOOR = 1e-2  # flat neighbourhoods would otherwise be infinitely far apart
-STEADY = 0.25  # share of places, the steadiest of each class, that are drawn from
+UNMARKED = 0.5  # share of proposals in which one class goes without a mark
+SURVIVAL_DRAWS = 200  # augmentations that decide where a pixel stays in the image
+SURVIVES = 0.95  # of the most that any place survives
+
+
+Block = tuple[int, float, float, list[float]]
+"""(class, row, col, C values)."""
+
+Pattern = tuple[Floats, float]
+"""(value minus neighbours and neighbours, standard deviation between images)."""
 
 
 @dataclass(frozen=True)
@@ -34,56 +48,105 @@ class Neighbourhood:
     spread: Floats  # standard deviation between images
 
 
-def contrast_codes(request: SearchRequest, count: int, seed: int) -> list[Perturbation]:
-    """At most `count` different proposals, drawn with `seed` from the training images of the request."""
-    images, labels = request.task.train_images, request.task.train_labels
-    around = {label: neighbourhood(images[labels == label]) for label in request.classes}
-    texture = ordinary_contrast(images)
-    found: list[Perturbation] = []
-    for number in range(ATTEMPTS * count):  # small images leave little choice: fewer may come out
-        proposal = propose(request, around, texture, np.random.default_rng((seed, number)))
-        if proposal not in found:
-            found.append(proposal)
-        if len(found) == count:
-            break
-    return found
+@dataclass(frozen=True)
+class Options:
+    """What one class may choose from: n places with a value each."""
+
+    places: Floats  # (n, 2)
+    values: Floats  # (n, C)
+    patterns: Floats  # (n, 2 C): value minus neighbours, neighbours
+    spreads: Floats  # (n,)
 
 
-def propose(
-    request: SearchRequest, around: dict[int, Neighbourhood], texture: Floats, draws: np.random.Generator
-) -> Perturbation:
-    """Classes in random order each take the option whose code lies farthest from all others, in standard
-    deviations."""
-    taken: list[tuple[Floats, float]] = [(np.zeros(request.channels), float(texture.mean()))]
-    wanted = []
-    for label in draws.permutation(request.classes):
-        places, values, codes, spreads = options(around[int(label)], draws)
-        distance = np.min(
-            [
-                np.linalg.norm(codes - code, axis=1) / (spreads + spread + SPREAD_FLOOR)
-                for code, spread in taken
-            ],
-            axis=0,
+class ContrastCodes:
+    """Proposals from the training images of a request."""
+
+    def __init__(self, request: SearchRequest) -> None:
+        images, labels = request.task.train_images, request.task.train_labels
+        self.request = request
+        self.around = {label: neighbourhood(images[labels == label]) for label in request.classes}
+        self.texture = float(ordinary_contrast(images).mean())
+        kept = survivors(request.image_size, request.task.augmentation, request.settings.seed)
+        self.places = np.argwhere(kept)
+
+    def proposals(self, count: int, seed: int) -> list[Perturbation]:
+        """At most `count` different ones, drawn with `seed`."""
+        found: list[Perturbation] = []
+        for number in range(ATTEMPTS * count):  # small images leave little choice: fewer may come out
+            proposal = self.propose(np.random.default_rng((seed, number)))
+            if proposal not in found:
+                found.append(proposal)
+            if len(found) == count:
+                break
+        return found
+
+    def propose(self, draws: np.random.Generator) -> Perturbation:
+        """Classes in random order each take the option whose pattern lies farthest from texture and from all
+        patterns taken so far, in standard deviations."""
+        order = [int(label) for label in draws.permutation(self.request.classes)]
+        unmarked = order[-1] if len(order) > 1 and draws.random() < UNMARKED else None
+        taken: list[Pattern] = []
+        wanted: list[Block] = []
+        for label in order:
+            block = self.block(label, taken, draws, marked=label != unmarked)
+            taken.append(self.pattern(block[0]))
+            wanted += block
+        return self.request.perturbation(sorted(wanted, key=lambda edit: edit[0]))
+
+    def block(
+        self, label: int, taken: Sequence[Pattern], draws: np.random.Generator, marked: bool = True
+    ) -> list[Block]:
+        """N_p edits of one class that all carry one pattern, far from those taken; or, not marked, texture."""
+        offered = drawn_options(self.around[label], self.places, draws)
+        contrast = offered.patterns[:, : self.request.channels]
+        from_texture = np.linalg.norm(contrast, axis=1) / (self.texture + offered.spreads + SPREAD_FLOOR)
+        distances = [from_texture, *[distance(offered, *other) for other in taken]]
+        best = int(np.argmax(np.min(distances, axis=0)) if marked else np.argmin(from_texture))
+        # Further pixels of the class carry the same pattern elsewhere.
+        alike = np.argsort(distance(offered, offered.patterns[best], 0.0) + offered.spreads)
+        chosen = [best, *[o for o in alike if o != best]][: self.request.severity]
+        places, values = offered.places[chosen], offered.values[chosen]
+        return [(label, p[0], p[1], v.tolist()) for p, v in zip(places, values, strict=True)]
+
+    def pattern(self, edit: Block) -> Pattern:
+        """What a network sees at an edit, and how much that varies between images."""
+        label, row, col, value = edit
+        around = self.around[label]
+        near = around.mean[:, int(row), int(col)]
+        return np.concatenate([np.subtract(value, near), near]), float(
+            around.spread[:, int(row), int(col)].mean()
         )
-        ranking = np.argsort(-distance)
-        best = ranking[0]
-        taken.append((codes[best], float(spreads[best])))
-        # Further pixels of the class carry the same code elsewhere.
-        alike = np.argsort(np.linalg.norm(codes - codes[best], axis=1) + spreads)
-        chosen = [best, *[o for o in alike if o != best]][: request.severity]
-        wanted += [(int(label), float(places[o, 0]), float(places[o, 1]), values[o].tolist()) for o in chosen]
-    return request.perturbation(sorted(wanted, key=lambda edit: edit[0]))
 
 
-def options(around: Neighbourhood, draws: np.random.Generator) -> tuple[Floats, Floats, Floats, Floats]:
-    """Places (n, 2), values (n, C), codes (n, C) and spreads (n,) to choose from, at steady places."""
-    channels = around.mean.shape[0]
-    spread = around.spread.mean(axis=0)
-    steady = np.argwhere(spread <= np.quantile(spread, STEADY))
-    places = steady[draws.integers(len(steady), size=OPTIONS)]
-    values = draws.integers(VALUE_LEVELS, size=(OPTIONS, channels)) / (VALUE_LEVELS - 1)
-    codes = values - around.mean[:, places[:, 0], places[:, 1]].T
-    return places.astype(float), values, codes, spread[places[:, 0], places[:, 1]]
+def distance(offered: Options, pattern: Floats, spread: float) -> Floats:
+    """Of each option from one pattern, in standard deviations (n,)."""
+    apart: Floats = np.linalg.norm(offered.patterns - pattern, axis=1)
+    return apart / (offered.spreads + spread + SPREAD_FLOOR)
+
+
+def drawn_options(
+    around: Neighbourhood, places: npt.NDArray[np.int64], draws: np.random.Generator
+) -> Options:
+    """Uniform draws of places and values for one class."""
+    chosen = places[draws.integers(len(places), size=OPTIONS)]
+    values = draws.integers(VALUE_LEVELS, size=(OPTIONS, len(around.mean))) / (VALUE_LEVELS - 1)
+    near = around.mean[:, chosen[:, 0], chosen[:, 1]].T
+    spreads = around.spread.mean(axis=0)[chosen[:, 0], chosen[:, 1]]
+    return Options(chosen.astype(float), values, np.concatenate([values - near, near], axis=1), spreads)
+
+
+def survivors(image_size: tuple[int, int], augmentation: str, seed: int) -> Flags:
+    """Places (H, W) whose pixel stays in the image as often as any other's under the augmentation."""
+    places = torch.arange(1, image_size[0] * image_size[1] + 1, dtype=torch.float64).reshape(
+        1, 1, *image_size
+    )
+    draws = torch.Generator().manual_seed(seed)
+    moved = AUGMENTATIONS[augmentation](places.expand(SURVIVAL_DRAWS, -1, -1, -1).clone(), draws)
+    seen = np.bincount(moved.numpy().astype(np.int64).ravel(), minlength=image_size[0] * image_size[1] + 1)[
+        1:
+    ]
+    kept: Flags = (seen >= SURVIVES * seen.max()).reshape(image_size)
+    return kept
 
 
 def neighbourhood(images: Images) -> Neighbourhood:

@@ -1,8 +1,8 @@
 """EvoShift: evolutionary search for the worst class-wise few-pixel perturbation (Algorithms 1, 2, 3).
 
 Per generation: sample candidates from N(m, sigma^2 C), train one surrogate from scratch on each perturbed
-training set, score by F (4.2), update m, sigma and C with CMA-ES. A first generation of closed-form and random
-starts decides where m begins.
+training set, score by F (4.2), update m, sigma and C with CMA-ES. Generations of closed-form and random starts and of
+their class-wise crossings decide where m begins.
 """
 
 from __future__ import annotations
@@ -13,47 +13,65 @@ import numpy.typing as npt
 
 from audit.attack.baselines import random_edits
 from audit.attack.budget import Budget, planned_budget
-from audit.attack.contrast_code import contrast_codes
+from audit.attack.contrast_code import ContrastCodes
+from audit.attack.crossing import crossings
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import Found, Ledger, SearchRequest
 from audit.attack.shortcut import shortcut
 from audit.results import EVOSHIFT
 
+CROSSING_PARTS = 2
 DIAGONAL_ABOVE = 100  # dimensions; a full covariance matrix cannot be learned in a few hundred trainings
 
 Vector = npt.NDArray[np.float64]
 
 
 def evoshift(request: SearchRequest) -> Found:
-    """Search N_p edits per class. The first generation holds closed-form and random starts; the best of them,
-    raced, is where CMA-ES begins.
+    """Search N_p edits per class: a generation of closed-form and random starts, generations of class-wise
+    crossings, and CMA-ES from the best of these, raced.
 
     Equal requests and machine give equal results.
     """
     budget = planned_budget(request.settings, len(request.classes), request.channels, request.severity)
     space = SearchSpace(request)
     ledger = Ledger(request)
-    candidates = starts(request, budget)
+    codes = ContrastCodes(request)
+    candidates = starts(request, codes, budget)
+    contenders = {"shortcut start": candidates[0]}
     ledger.generation(candidates)
-    start = ledger.race()
+    starting = (1 + budget.crossings) * budget.population
+    while (stopped := ledger.stopped(budget)) is None and ledger.searched < starting:
+        seed = request.settings.seed + len(ledger.curve)
+        # In parts of a generation: the second half already descends from the first.
+        count = min(budget.population // CROSSING_PARTS, starting - ledger.searched)
+        ledger.generation(crossings(codes, ledger.seen, count, seed))
+    if stopped is None:
+        start = ledger.race()
+        mean, stopped = evolve(space, ledger, budget, start)
+        contenders = {"final mean": mean, "race winner": start, **contenders}
+    facts = {"population": budget.population, "dimensions": space.dimensions}
+    return ledger.choose(contenders), ledger.record(EVOSHIFT, stopped, **facts)
+
+
+def evolve(
+    space: SearchSpace, ledger: Ledger, budget: Budget, start: Perturbation
+) -> tuple[Perturbation, str]:
+    """CMA-ES from `start` until a stop rule holds: the final mean, and the rule."""
     strategy = make_strategy(space, budget, space.encode(start))
     while (stopped := ledger.stopped(budget)) is None:
         vectors = strategy.ask()
         fitness = ledger.generation([space.decode(vector) for vector in vectors])
         strategy.tell(vectors, [-value for value in fitness])
-    mean = space.decode(np.asarray(strategy.result.xfavorite))
-    chosen = ledger.choose({"final mean": mean, "best start": start, "shortcut start": candidates[0]})
-    facts = {"population": budget.population, "dimensions": space.dimensions}
-    return chosen, ledger.record(EVOSHIFT, stopped, **facts)
+    return space.decode(np.asarray(strategy.result.xfavorite)), stopped
 
 
-def starts(request: SearchRequest, budget: Budget) -> list[Perturbation]:
+def starts(request: SearchRequest, codes: ContrastCodes, budget: Budget) -> list[Perturbation]:
     """The shortcut of all training images, contrast codes, and uniform draws."""
     closed_form, _ = shortcut(request)
-    codes = contrast_codes(request, budget.population // 2, request.settings.seed)
-    missing = budget.population - 1 - len(codes)
+    proposals = codes.proposals(budget.population * 3 // 4, request.settings.seed)
+    missing = budget.population - 1 - len(proposals)
     seeds = [request.settings.seed + 1 + i for i in range(missing)]
-    return [closed_form, *codes, *[request.perturbation(random_edits(request, seed)) for seed in seeds]]
+    return [closed_form, *proposals, *[request.perturbation(random_edits(request, seed)) for seed in seeds]]
 
 
 class SearchSpace:

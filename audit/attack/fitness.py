@@ -12,48 +12,48 @@ from torch.nn import functional
 
 from audit.data.dataset import Images
 
-CLIP = 10.0  # nats: one image that is wrong with certainty must not outweigh the rest
+CLIP = (
+    3.0  # nats: images that are wrong with certainty must not outweigh the rest (docs/log.md: 3 against 10)
+)
 RIDGE = 1.0  # of the linear discriminator, in units of squared pixels
 
 
-def class_balanced(per_image: Tensor, labels: Tensor) -> float:
-    """Mean over classes of the class's mean."""
-    return float(torch.stack([per_image[labels == k].mean() for k in torch.unique(labels)]).mean())
+def by_class(per_image: Tensor, labels: Tensor) -> Tensor:
+    """Mean of each class's images, (K,)."""
+    return torch.stack([per_image[labels == k].mean() for k in torch.unique(labels)])
 
 
-def semantic_mismatch(clean_logits: Tensor, perturbed_logits: Tensor, labels: Tensor) -> float:
-    """F_m = mean CE(x, y; theta) - mean CE(x + delta, y; theta) (2.6), class-balanced, each image's clipped
-    at 10 nats; higher is a stronger attack. Logits (N, K) of the same images without and with the
-    perturbation. Range [-10, 10]."""
+def semantic_mismatch(clean_logits: Tensor, perturbed_logits: Tensor, labels: Tensor) -> Tensor:
+    """F_m = mean CE(x, y; theta) - mean CE(x + delta, y; theta) (2.6) of each class, each image's clipped at
+    3 nats; the mean over classes is the fitness, and higher is a stronger attack. Logits (N, K) of the same
+    images without and with the perturbation. (K,), range [-3, 3]."""
 
-    def loss(logits: Tensor) -> float:
-        return class_balanced(
-            functional.cross_entropy(logits, labels, reduction="none").clamp_max(CLIP), labels
-        )
+    def loss(logits: Tensor) -> Tensor:
+        return by_class(functional.cross_entropy(logits, labels, reduction="none").clamp_max(CLIP), labels)
 
     return loss(clean_logits) - loss(perturbed_logits)
 
 
-def probability_mismatch(clean_logits: Tensor, perturbed_logits: Tensor, labels: Tensor) -> float:
+def probability_mismatch(clean_logits: Tensor, perturbed_logits: Tensor, labels: Tensor) -> Tensor:
     """Algorithm 1's form: S(x) = p_y + sum over j != y of (1 - p_j) = 2 p_y + K - 2, low on clean images.
 
     Algorithm 1 looks at clean images alone; a surrogate that never learned would then look like a strong
-    attack, so S of the perturbed images stands against it, as in (2.6): S(x + delta) - S(x), class-balanced.
-    Range [-2, 2].
+    attack, so S of the perturbed images stands against it, as in (2.6): S(x + delta) - S(x), of each class.
+    (K,), range [-2, 2].
     """
 
-    def score(logits: Tensor) -> float:
+    def score(logits: Tensor) -> Tensor:
         right = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
-        return class_balanced(2 * right, labels)
+        return by_class(2 * right, labels)
 
     return score(perturbed_logits) - score(clean_logits)
 
 
-FITNESS: dict[str, Callable[[Tensor, Tensor, Tensor], float]] = {
+FITNESS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "cross-entropy": semantic_mismatch,
     "probability": probability_mismatch,
 }
-"""(clean logits, perturbed logits, labels) -> fitness."""
+"""(clean logits, perturbed logits, labels) -> fitness of each class."""
 
 
 def domain_divergence(clean: Images, perturbed: Images) -> float:
