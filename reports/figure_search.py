@@ -37,11 +37,11 @@ def search_figures(result: AuditResult, folder: Path) -> list[Figure]:
 def search_figure(result: AuditResult, searches: Searches, severity: int, folder: Path) -> Figure:
     """Fitness by surrogate trainings at the left, the finalists scored again at the right."""
     drawing = new_drawing(14 + 46 * len(searches))
-    unit = lookups.fitness_unit(list(searches.values()))
+    label = lookups.fitness_label(list(searches.values()))
     for (left, right), (attack, search) in zip(panels(drawing, len(searches)), searches.items(), strict=True):
         draw_generations(left, search)
         draw_finalists(right, search)
-        left.set_ylabel(f"fitness, {unit}")
+        left.set_ylabel(label)
         left.set_title(f"{words.attack_title(attack)}: one reading per candidate", loc="left")
         right.set_title("finalists, scored again with fresh seeds", loc="left")
     left.set_xlabel("surrogate trainings spent")
@@ -53,8 +53,8 @@ def search_figure(result: AuditResult, searches: Searches, severity: int, folder
         "Higher fitness: training on the candidate leaves a larger gap between unchanged and perturbed "
         f"images, or is learned sooner. {medians(by_title)} The band is the middle half of each generation. "
         "The best single reading is partly luck: the choice rests on the finalists at the right (diamond: mean; "
-        f"dots: single readings). {spent(by_title)} Fitness of surrogates on training images, not accuracy of "
-        "the audited models; no interval is drawn.",
+        f"dots: single readings; a dot alone was out after the first). {spent(by_title)} Fitness of surrogates "
+        "on training images, not accuracy of the audited models; no interval is drawn.",
         "; ".join(f"{title}: {describe(search)}" for title, search in by_title.items()),
     )
     return save(drawing, result, folder, figure)
@@ -80,11 +80,14 @@ def draw_generations(axes: Axes, search: SearchRecord) -> None:
 
 
 def draw_finalists(axes: Axes, search: SearchRecord) -> None:
-    """Mean and single readings of each finalist; the chosen one is filled."""
+    """Single readings of each finalist, and the mean of those that were read to the end; the chosen one is
+    filled."""
+    most = max((len(finalist.readings) for finalist in search.finalists), default=0)
     for x, finalist in enumerate(search.finalists):
         face = ACCENT if finalist.chosen else "white"
         axes.plot([x] * len(finalist.readings), finalist.readings, "o", color=RULE, markersize=3)
-        axes.plot([x], [finalist.fitness], "D", color=ACCENT, markerfacecolor=face, markersize=5)
+        if len(finalist.readings) == most:
+            axes.plot([x], [finalist.fitness], "D", color=ACCENT, markerfacecolor=face, markersize=5)
     names = [shorten(f.name, 18) + (" (chosen)" if f.chosen else "") for f in search.finalists]
     axes.set_xticks(range(len(names)), names, rotation=25, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, max(len(names), 1) - 0.4)
@@ -114,5 +117,7 @@ def spent(searches: Searches) -> str:
 def describe(search: SearchRecord) -> str:
     """The numbers of one search, for those who do not see the figure."""
     by_generation = ", ".join(words.number(g.median, 2) for g in search.curve)
-    again = ", ".join(f"{f.name} {words.number(f.fitness, 2)}" for f in search.finalists)
+    again = ", ".join(
+        f"{f.name} {words.number(f.fitness, 2)} (n={len(f.readings)})" for f in search.finalists
+    )
     return f"median fitness by generation {by_generation}; scored again {again or 'none'}"

@@ -187,6 +187,11 @@ def fitness_unit(searches: Sequence[SearchRecord]) -> str:
     return " / ".join(dict.fromkeys(units)) or "nats"
 
 
+def fitness_label(searches: Sequence[SearchRecord]) -> str:
+    """Label of an axis: a line for each part of the fitness."""
+    return f"fitness, {fitness_unit(searches)}".replace(" − ", "\n− ").replace(" + ", "\n+ ")
+
+
 def confusion_sum(found: Sequence[CellMeasures]) -> list[list[int]]:
     """Counts [true][predicted], summed over trainings."""
     tables = [m.confusion for m in found]

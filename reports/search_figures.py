@@ -55,14 +55,14 @@ def curve_figure(result: AuditResult, folder: Path) -> list[Figure]:
         for severity, searches in by_severity.items()
         for attack, search in searches.items()
     }
-    unit = lookups.fitness_unit(list(by_label.values()))
+    label = lookups.fitness_label(list(by_label.values()))
     legend: Legend = {}
     for axes, (severity, searches) in zip(panels, by_severity.items(), strict=False):
         for place, (attack, search) in enumerate(searches.items()):
             legend[words.attack_title(attack)] = draw_search(axes, attack, search, place)
         axes.set_title(f"{words.pixels(severity)} per class", loc="left")
         axes.set_xlabel("surrogate trainings spent")
-        axes.set_ylabel(f"fitness, {unit}")
+        axes.set_ylabel(label)
     for number, axes in enumerate(panels):
         if number % columns:
             axes.set_ylabel("")

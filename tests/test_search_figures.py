@@ -157,6 +157,7 @@ def test_what_is_weighed_is_part_of_the_unit(compared):
     settings = {"fitness": "cross-entropy", "domain_weight": 0.5, "loss_weight": 2.0}
     weighed = search.model_copy(update={"settings": settings})
     assert lookups.fitness_unit([weighed]) == "nats − 2 × training loss + 0.5 × domain divergence"
+    assert lookups.fitness_label([weighed]) == "fitness, nats\n− 2 × training loss\n+ 0.5 × domain divergence"
     assert lookups.fitness_unit([search.model_copy(update={"settings": {}})]) == "nats"
 
 
