@@ -165,3 +165,17 @@ def test_the_pooled_surrogate_sees_the_brightest_and_the_darkest_of_four_pixels(
         pytest.approx([0.5, 0.6]),
         pytest.approx([-0.1, -0.3]),
     ]
+
+
+def test_the_weighed_mean_training_loss_is_subtracted() -> None:
+    torch.set_num_threads(1)
+    (candidate,) = candidates(1)
+    task = surrogate_task(planted_split(), 2, quick())
+    plain, weighed = (
+        SurrogateTrainer(task, quick(steps=20, loss_weight=weight), "cpu") for weight in (0.0, 2.0)
+    )
+    (loss,) = plain.train([candidate], 5).loss
+    assert loss > 0.01
+    (without,), (with_loss,) = plain.score([candidate], 5), weighed.score([candidate], 5)
+    assert without.fitness == pytest.approx(np.mean(without.by_class))
+    assert without.fitness - with_loss.fitness == pytest.approx(2 * loss)
