@@ -168,7 +168,8 @@ def limitations(config: AuditConfig, dataset: ImageDataset, failed: list[CellRes
             "No patient ids: images of one patient count as independent, so intervals may be too narrow."
         )
     found.append(
-        "The search is a lower bound: a perturbation that does more harm may exist. Drops are read at a level "
+        "The search is a lower bound: a perturbation that does more harm may exist, and a search with another seed "
+        "finds another one. Intervals do not include the spread between searches. Drops are read at a level "
         "corrected for the number of conditions (Bonferroni), scores and single intervals are not."
     )
     others = [name for name in config.optimizers if name != config.search.optimizer]

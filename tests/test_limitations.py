@@ -20,6 +20,10 @@ def test_a_search_speaks_for_the_optimizer_of_its_surrogates() -> None:
     assert sentence not in said(optimizers=["adam", "sgd-m"], search__enabled=False)
 
 
+def test_intervals_hold_one_search() -> None:
+    assert "Intervals do not include the spread between searches." in said()
+
+
 def test_what_was_not_run_is_named_and_what_was_run_is_not() -> None:
     assert "Random search at equal budget: not run." in said()
     assert "Random search at equal budget" not in said(controls__methods=["random-search"])
