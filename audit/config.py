@@ -113,9 +113,7 @@ class SearchSettings(Settings):
     flat_generations: int | None = Field(None, ge=1)  # stop when the median has not risen for so many
     population: int | None = Field(None, ge=4)  # None: CMA-ES's own default, at least 16
     fitness: Literal["cross-entropy", "probability"] = "probability"
-    loss_weight: float = Field(
-        2.0, ge=0
-    )  # of the mean training loss: what is learned slowly is learned badly
+    loss_weight: float = Field(2.0, ge=0)  # of the mean training loss, which is subtracted
     domain_weight: float = Field(0.0, ge=0)  # w of the domain divergence (2.7)
     surrogate: Literal["pooled", "strided", "graynet", "colornet"] = "pooled"
     optimizer: str = "adam"  # of the surrogates

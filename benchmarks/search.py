@@ -33,6 +33,7 @@ from audit.engines import choose_device, make_engine, worker_count
 KINDS = {
     "convolution": ("convolution", "conv2d"),
     "batch norm": ("batch_norm",),
+    "pooling": ("pool", "maximum", "minimum"),
     "ReLU": ("threshold", "relu", "clamp_min"),
     "perturbation, batches": ("index", "gather", "scatter", "where", "copy_", "randint"),
     "optimizer": ("optimizer", "adam"),

@@ -179,3 +179,13 @@ def test_the_weighed_mean_training_loss_is_subtracted() -> None:
     (without,), (with_loss,) = plain.score([candidate], 5), weighed.score([candidate], 5)
     assert without.fitness == pytest.approx(np.mean(without.by_class))
     assert without.fitness - with_loss.fitness == pytest.approx(2 * loss)
+
+
+def test_a_surrogate_that_diverges_reads_worst_and_unfit_and_stops_nothing() -> None:
+    torch.set_num_threads(1)
+    settings = quick(steps=20, learning_rate=1e30, surrogate="graynet")
+    trainer = SurrogateTrainer(surrogate_task(planted_split(), 2, settings), settings, "cpu")
+    (found,) = trainer.score(candidates(1), seed=0)
+    assert not found.fitted
+    assert found.by_class == (0.0, 0.0)
+    assert found.fitness == -2.0 * 10.0

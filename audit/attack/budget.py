@@ -10,11 +10,9 @@ from audit.errors import ConfigError
 
 SMALLEST_POPULATION = 16
 FEWEST_CROSSINGS = 2  # generations of crossings; below 2 + 1 generations there are no others
-CROSSINGS_SHARE = 3  # every third generation of a longer search
+CROSSINGS_SHARE = 3  # one third of a longer search
 RACERS, RACE_SEEDS = 4, 2  # the best of starts and crossings get so many more readings before CMA-ES begins
-CONTENDERS = (
-    3  # EvoShift's final mean, its race winner and the shortcut are scored again beside the finalists
-)
+CONTENDERS = 3  # scored again beside the finalists: EvoShift's final mean, race winner and shortcut
 RACE = RACERS * RACE_SEEDS
 
 

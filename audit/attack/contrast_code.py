@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from audit.attack.perturbation import Perturbation
-from audit.attack.search import SearchRequest
+from audit.attack.search import SearchRequest, WantedEdit
 from audit.data.dataset import Images
 from audit.training.augmentation import AUGMENTATIONS
 
@@ -32,9 +32,6 @@ UNMARKED = 0.5  # share of proposals in which one class goes without a mark
 SURVIVAL_DRAWS = 200  # augmentations that decide where a pixel stays in the image
 SURVIVES = 0.95  # of the most that any place survives
 
-
-Block = tuple[int, float, float, list[float]]
-"""(class, row, col, C values)."""
 
 Pattern = tuple[Floats, float]
 """(value minus neighbours and neighbours, standard deviation between images)."""
@@ -86,7 +83,7 @@ class ContrastCodes:
         order = [int(label) for label in draws.permutation(self.request.classes)]
         unmarked = order[-1] if len(order) > 1 and draws.random() < UNMARKED else None
         taken: list[Pattern] = []
-        wanted: list[Block] = []
+        wanted: list[WantedEdit] = []
         for label in order:
             block = self.block(label, taken, draws, marked=label != unmarked)
             taken.append(self.pattern(block[0]))
@@ -95,7 +92,7 @@ class ContrastCodes:
 
     def block(
         self, label: int, taken: Sequence[Pattern], draws: np.random.Generator, marked: bool = True
-    ) -> list[Block]:
+    ) -> list[WantedEdit]:
         """N_p edits of one class that all carry one pattern, far from those taken; or, not marked, texture."""
         offered = drawn_options(self.around[label], self.places, draws)
         contrast = offered.patterns[:, : self.request.channels]
@@ -108,7 +105,7 @@ class ContrastCodes:
         places, values = offered.places[chosen], offered.values[chosen]
         return [(label, p[0], p[1], v.tolist()) for p, v in zip(places, values, strict=True)]
 
-    def pattern(self, edit: Block) -> Pattern:
+    def pattern(self, edit: WantedEdit) -> Pattern:
         """What a network sees at an edit, and how much that varies between images."""
         label, row, col, value = edit
         around = self.around[label]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from audit.attack.contrast_code import Block, ContrastCodes
+from audit.attack.contrast_code import ContrastCodes
 from audit.attack.perturbation import Perturbation
-from audit.attack.search import Seen, best_first
+from audit.attack.search import Seen, WantedEdit, best_first
 
 PARENTS = 4
 DONORS = 4  # candidates whose edits did best in a class hand them on
@@ -25,11 +25,11 @@ ATTEMPTS = 50  # per child wanted
 def crossings(codes: ContrastCodes, seen: list[Seen], count: int, seed: int) -> list[Perturbation]:
     """At most `count` children of the best candidates seen, none of them seen before."""
     draws = np.random.default_rng(seed)
-    once = list({one.perturbation.id: one for one in reversed(best_first(seen))}.values())[::-1]
+    ranked = best_first(seen)
     known = {one.perturbation.id for one in seen}
     children: dict[str, Perturbation] = {}
     for _ in range(ATTEMPTS * count):
-        child = crossed(codes, once, draws)
+        child = crossed(codes, ranked, draws)
         if child.id not in known:
             children.setdefault(child.id, child)
         if len(children) == count:
@@ -57,17 +57,17 @@ def crossed(codes: ContrastCodes, seen: list[Seen], draws: np.random.Generator) 
     return codes.request.perturbation([edit for block in blocks.values() for edit in block])
 
 
-def blocks_of(perturbation: Perturbation) -> dict[int, list[Block]]:
+def blocks_of(perturbation: Perturbation) -> dict[int, list[WantedEdit]]:
     """Edits by class."""
-    blocks: dict[int, list[Block]] = {}
+    blocks: dict[int, list[WantedEdit]] = {}
     for edit in perturbation.edits:
-        blocks.setdefault(edit.label, []).append((edit.label, edit.row, edit.col, list(edit.value)))
+        blocks.setdefault(edit.label, []).append((edit.label, edit.row, edit.col, edit.value))
     return blocks
 
 
-def moved(edit: Block, image_size: tuple[int, int], draws: np.random.Generator) -> Block:
+def moved(edit: WantedEdit, image_size: tuple[int, int], draws: np.random.Generator) -> WantedEdit:
     """The edit at a place and with a value nearby."""
     label, row, col, value = edit
     down, right = draws.normal(0, np.multiply(MUTATION_PLACE, image_size))
-    changed = np.clip(value + draws.normal(0, MUTATION_VALUE, len(value)), 0, 1)
+    changed = np.clip(np.add(value, draws.normal(0, MUTATION_VALUE, len(value))), 0, 1)
     return label, row + down, col + right, changed.tolist()

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 
 def strided(channels: int, n_classes: int, image_size: tuple[int, int]) -> nn.Sequential:
-    """Three strided convolutions with batch norm, one linear layer over all places: half the cost of the
-    pooled one. It tells weak perturbations from strong ones, but not the strong ones apart (docs/log.md)."""
+    """Three strided convolutions with batch norm, one linear layer over all places, which it therefore
+    knows. It tells weak perturbations from strong ones, but not the strong ones apart (docs/log.md)."""
     layers: list[nn.Module] = []
     height, width = image_size
     for width_in, width_out in ((channels, 16), (16, 32), (32, 48)):

@@ -26,8 +26,10 @@ Job = tuple[Perturbation, int]
 ScoreAll = Callable[[Sequence[Job]], list[Reading]]
 """Readings of jobs, in order; the engine decides where they run."""
 
-Wanted = Sequence[tuple[int, float, float, Sequence[float]]]
-"""Edits (class, row, col, C values) before they are made valid."""
+WantedEdit = tuple[int, float, float, Sequence[float]]
+"""(class, row, col, C values) before it is made valid."""
+
+Wanted = Sequence[WantedEdit]
 
 
 @dataclass(frozen=True)

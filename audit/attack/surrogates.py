@@ -27,6 +27,7 @@ from audit.training.optimizers import OPTIMIZERS, build_optimizer
 from audit.training.precision import autocast
 from audit.training.trainer import learning_rate_schedule
 
+WORST_LOSS = 10.0  # nats: what a surrogate that diverged counts as
 FIT_WINDOW = 16  # last steps over which training accuracy is averaged to tell whether a surrogate has fitted
 
 
@@ -58,7 +59,7 @@ class Reading:
     fitness: float
     fitted: bool
     steps: int
-    by_class: tuple[float, ...] = ()
+    by_class: tuple[float, ...]
 
 
 def surrogate_task(
@@ -127,6 +128,8 @@ class SurrogateTrainer:
         """F = F_m + w F_d (4.2 with Algorithm 3), from the logits of the held-out images, minus the weighed
         mean training loss: while a perturbation is not learned yet, a victim learns the images (docs/log.md)."""
         by_class = FITNESS[self.settings.fitness](clean, perturbed, self.held_labels)
+        by_class = by_class.nan_to_num(nan=0.0)  # of a surrogate whose loss left the finite numbers
+        loss = loss if loss < WORST_LOSS else WORST_LOSS  # nan too
         value = float(by_class.mean()) - self.settings.loss_weight * loss
         if self.settings.domain_weight > 0:
             changed = perturbation.apply(self.task.held_images, self.task.held_labels)
