@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from audit.attack.perturbation import Artefact, Perturbation
-from audit.config import AuditConfig
 from audit.data.dataset import SPLITS, ImageDataset, Images, counts_by_class, groups_in_several_splits
 from audit.evaluation.conditions import Evidence, robustness_scores, summarize_conditions
-from audit.evaluation.verdict import find, percent, search_against_controls
-from audit.plan import AttackSpec, AuditPlan
+from audit.evaluation.verdict import defence_words, find, percent, search_against_controls
+from audit.plan import AttackSpec, AuditPlan, baseline_pair
 from audit.results import (
+    NO_DEFENCE,
     AuditResult,
     CellResult,
     DatasetRecord,
@@ -23,6 +23,7 @@ from audit.results import (
     ExampleImage,
     PerturbationRecord,
 )
+from audit.settings import AuditConfig
 
 
 def assemble_result(
@@ -38,7 +39,8 @@ def assemble_result(
 ) -> AuditResult:
     """Summaries, scores and finding of one audit."""
     config = plan.config
-    evidence = Evidence(cells, dataset.test.labels, dataset.test.groups, config)
+    baseline = baseline_pair(config)
+    evidence = Evidence(cells, dataset.test.labels, dataset.test.groups, config, baseline)
     conditions = summarize_conditions(evidence)
     failed = [cell for cell in cells if cell.status == "failed"]
     record = describe_dataset(dataset, artefacts)
@@ -56,7 +58,8 @@ def assemble_result(
         cells=cells,
         conditions=conditions,
         scores=robustness_scores(evidence),
-        baseline=f"{config.baseline.model} with {config.baseline.optimizer}, no normalization",
+        baseline=f"{baseline[0]} with {baseline[1]}, {defence_words(baseline[2])}",
+        baseline_pair=baseline,
         finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance),
         limitations=[*search_against_controls(conditions), *limitations(config, dataset, failed)],
         environment=environment,
@@ -187,7 +190,7 @@ def limitations(config: AuditConfig, dataset: ImageDataset, failed: list[CellRes
         )
     lowest = min(config.evaluation.drop_tolerance, 1.0)
     found.append(f"Drops below {percent(lowest)} of accuracy count as tolerated, by configuration.")
-    found += [f"Failed: {c.model}, {c.optimizer}, {c.normalization}, {c.attack}: {c.failure}" for c in failed]
+    found += [f"Failed: {c.model}, {c.optimizer}, {c.defence}, {c.attack}: {c.failure}" for c in failed]
     return found
 
 
@@ -202,7 +205,7 @@ def not_tested(config: AuditConfig) -> list[str]:
     ):
         if name not in config.controls.methods:
             found.append(f"{words}: not run. Whether the search does more harm is not shown here.")
-    if config.training.augmentation == "none":
+    if set(config.augmentations) == {NO_DEFENCE}:
         found.append(
             "Augmentation was off: with flips and shifts, attacks of this kind lose strength and must be "
             "searched anew."
@@ -216,4 +219,15 @@ def not_tested(config: AuditConfig) -> list[str]:
         carried = "the images" if part == 1 else f"{percent(part)} of the images"
         which = ", ".join(config.perturbed.classes) or "every class"
         found.append(f"Only {carried} of {which} carried the perturbation.")
-    return [*found, "Defences other than input normalization were not tested."]
+    unknown = [name for name in config.augmentations if name != config.search_augmentation]
+    unknown += [
+        name for name in config.preprocessings if name not in (NO_DEFENCE, config.search.preprocessing)
+    ]
+    if config.search.enabled and unknown:
+        found.append(
+            f"The search knew nothing of {', '.join(unknown)}: what they save from a perturbation that was searched "
+            "without them, they may not save from one that was searched for them."
+        )
+    if set(config.preprocessings) == {NO_DEFENCE}:
+        found.append("Filters, recompression and other preprocessing of the images were not tested.")
+    return found

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from audit.attack.perturbation import Perturbation
-from audit.config import AuditConfig
 from audit.data.dataset import Images, Labels, Split
 from audit.evaluation import metrics
 from audit.plan import Cell
 from audit.results import CellMeasures, CellResult, EpochReading
+from audit.settings import AuditConfig
 from audit.training.trainer import TrainingDiverged, predict, recalibrate_batch_norm, train
 
 MATCHED_FIT = 0.95  # accuracy on the training images as trained from which fits count as comparable
@@ -53,9 +53,9 @@ def run_cell(
     monitor = EpochMonitor(cell, as_trained, labels, context, on_epoch)
     common = {
         "id": cell.id,
-        "model": cell.recipe.model,
-        "optimizer": cell.recipe.optimizer,
-        "normalization": cell.recipe.normalization,
+        "model": cell.pair[0],
+        "optimizer": cell.pair[1],
+        "defence": cell.pair[2],
         "attack": cell.attack.attack,
         "severity": cell.attack.severity,
         "seed": cell.recipe.seed,

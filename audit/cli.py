@@ -19,11 +19,11 @@ from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditErro
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from audit.config import AuditConfig
     from audit.data.dataset import ImageDataset
     from audit.estimate import Estimate
     from audit.plan import AuditPlan
     from audit.results import AuditResult
+    from audit.settings import AuditConfig
 
 INTERRUPTED = "interrupted; finished trainings are kept: the same command goes on from there"
 
@@ -146,8 +146,9 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find perturbations by several methods and compare what they do to victims."""
-    from audit.config import TRANSFER, load_config, shipped
+    from audit.config import load_config, shipped
     from audit.results import EVOSHIFT
+    from audit.settings import TRANSFER
 
     methods = split_list(method)
     if transfer is not None:
@@ -163,7 +164,7 @@ def search(
         "controls.transfer_from": None if transfer is None else str(transfer),
         "models": victims,
         "baseline.model": victims[0] if victims else None,
-        "training.augmentation": augmentation,
+        "augmentations": split_list(augmentation),
         "seeds": split_numbers("--seeds", seeds),
         "device": device,
         "workers": workers,

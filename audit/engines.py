@@ -22,10 +22,10 @@ from typing import Any, Protocol
 from audit.attack.perturbation import Perturbation
 from audit.attack.surrogates import Reading, SurrogateTask, SurrogateTrainer
 from audit.cells import CellContext, run_cell
-from audit.config import AuditConfig
 from audit.errors import EXIT_INCOMPLETE, AuditError
 from audit.plan import Cell
 from audit.results import CellResult, EpochReading
+from audit.settings import AuditConfig
 
 POLL_SECONDS = 0.1
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from audit.attack.perturbation import Perturbation
 from audit.attack.surrogates import SurrogateTrainer, surrogate_task
-from audit.config import AuditConfig
 from audit.data.dataset import ImageDataset
 from audit.plan import AuditPlan, Cell
 from audit.results import CLEAN
+from audit.settings import AuditConfig
 from audit.training.models import build_model
 from audit.training.optimizers import build_optimizer
 from audit.training.trainer import epoch_steps, predict, prepare
@@ -90,7 +90,7 @@ def time_model(
 def time_surrogate(dataset: ImageDataset, config: AuditConfig, device: str) -> float:
     """Seconds of one surrogate training."""
     few = config.search.model_copy(update={"steps": 4, "images": 64})
-    task = surrogate_task(dataset.train, len(dataset.class_names), few, config.training.augmentation)
+    task = surrogate_task(dataset.train, len(dataset.class_names), few, config.search_augmentation)
     trainer = SurrogateTrainer(task, few, device)
     nothing = Perturbation(
         image_size=dataset.image_size, channels=dataset.channels, n_classes=task.n_classes, edits=()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,12 +14,14 @@ from pydantic import BaseModel
 from audit import __version__
 from audit.attack.budget import Budget, planned_budget
 from audit.attack.methods import METHODS
-from audit.config import TRANSFER, AuditConfig, nearest
 from audit.data.dataset import ImageDataset
 from audit.errors import ConfigError
-from audit.results import CLEAN, EVOSHIFT, PROTOCOL_VERSION, Recipe, Record
+from audit.results import CLEAN, EVOSHIFT, NO_DEFENCE, PROTOCOL_VERSION, Pair, Recipe, Record
+from audit.settings import TRANSFER, AuditConfig, nearest
+from audit.training.optimizers import OPTIMIZERS
 
 Role = Literal["grid", "baseline", "control"]
+Axes = list[dict[str, Any]]  # settings of a recipe that vary together
 
 
 class AttackSpec(Record):
@@ -50,6 +54,11 @@ class Cell(Record):
     recipe: Recipe
     attack: AttackSpec
     role: Role
+
+    @property
+    def pair(self) -> Pair:
+        """The names under which it is compared."""
+        return pair_of(self.recipe)
 
 
 @dataclass(frozen=True)
@@ -85,14 +94,14 @@ class AuditPlan:
 
 
 def plan_audit(config: AuditConfig, dataset: ImageDataset) -> AuditPlan:
-    """The grid models x optimizers x normalizations x severities x seeds, the baseline pair (computed
-    even when the grid leaves it out), and the controls."""
+    """The grid models x optimizers x defences x severities x seeds, the baseline pair (computed even when the
+    grid leaves it out), and the controls."""
     attacks = planned_attacks(config, dataset)
     cells: dict[str, Cell] = {}
     for attack in attacks:
-        for role, (model, optimizer, normalization) in pairs_for(attack, config):
+        for role, unseeded in recipes_for(attack, config):
             for seed in config.seeds:
-                recipe = make_recipe(config, model, optimizer, normalization, seed)
+                recipe = unseeded.model_copy(update={"seed": seed})
                 cell_id = digest(
                     recipe, attack, search_settings(attack, config), measured_by(config), dataset
                 )
@@ -138,46 +147,99 @@ def perturbed_classes(config: AuditConfig, dataset: ImageDataset) -> tuple[int, 
     return tuple(sorted({names.index(name) for name in wanted})) or None
 
 
-Pair = tuple[str, str, str]
-
-
-def pairs_for(attack: AttackSpec, config: AuditConfig) -> list[tuple[Role, Pair]]:
-    """Which (model, optimizer, normalization) train under this attack, and why."""
-    # Models innermost: the first results on the screen are one of each model.
-    grid = [(m, o, n) for o in config.optimizers for n in config.normalizations for m in config.models]
-    baseline = (config.baseline.model, config.baseline.optimizer, "none")
+def recipes_for(attack: AttackSpec, config: AuditConfig) -> list[tuple[Role, Recipe]]:
+    """Which recipes train under this attack, and why. Their seeds are still to be set."""
+    grid, baseline = grid_recipes(config), baseline_recipe(config)
     if attack.attack in (CLEAN, EVOSHIFT):
-        extra: list[tuple[Role, Pair]] = [] if baseline in grid else [("baseline", baseline)]
-        return [*[("grid", pair) for pair in grid], *extra]
-    wanted = {
-        "baseline": [baseline],
-        "plain": [p for p in grid if p[1:] == (config.baseline.optimizer, "none")] or [baseline],
-        "all": grid,
-    }[config.controls.scope]
-    return [("control", pair) for pair in wanted]
+        extra: list[tuple[Role, Recipe]] = [] if baseline in grid else [("baseline", baseline)]
+        return [*[("grid", recipe) for recipe in grid], *extra]
+    same = [r for r in grid if r.model_copy(update={"model": baseline.model}) == baseline]
+    wanted = {"baseline": [baseline], "plain": same or [baseline], "all": grid}[config.controls.scope]
+    return [("control", recipe) for recipe in wanted]
 
 
-def make_recipe(config: AuditConfig, model: str, optimizer: str, normalization: str, seed: int) -> Recipe:
-    """The training recipe of one cell."""
-    return Recipe(
-        model=model,
-        stem=config.training.stem,
-        optimizer=optimizer,
-        learning_rate=config.learning_rate(optimizer),
-        schedule=config.training.schedule,
-        augmentation=config.training.augmentation,
-        normalization=normalization,
-        epochs=config.training.epochs,
-        batch_size=config.training.batch_size,
-        seed=seed,
+def grid_recipes(config: AuditConfig) -> list[Recipe]:
+    """All recipes of the grid. Models innermost: the first results on the screen are one of each model."""
+    return [
+        make_recipe(config, **optimizer, **defence, dropout=dropout, model=model)
+        for optimizer in optimizer_axis(config)
+        for defence in defence_axis(config)
+        for dropout in config.training.dropouts
+        for model in config.models
+    ]
+
+
+def baseline_recipe(config: AuditConfig) -> Recipe:
+    """The recipe that scores are divided by: the baseline pair, with the first of each axis and without
+    normalization or preprocessing."""
+    own = {"normalization": NO_DEFENCE, "augmentation": config.augmentations[0], "preprocessing": NO_DEFENCE}
+    named = next(row for row in optimizer_axis(config, [config.baseline.optimizer]))
+    return make_recipe(
+        config, **named, **own, dropout=config.training.dropouts[0], model=config.baseline.model
     )
+
+
+def baseline_pair(config: AuditConfig) -> Pair:
+    """The pair that scores are divided by."""
+    return pair_of(baseline_recipe(config))
+
+
+def optimizer_axis(config: AuditConfig, names: list[str] | None = None) -> Axes:
+    """Every optimizer with its learning rates and weight decays."""
+    decays: Sequence[float | None] = config.training.weight_decays or [None]
+    return [
+        {"optimizer": name, "learning_rate": rate, "weight_decay": decay}
+        for name in names or config.optimizers
+        for rate in config.learning_rates(name)
+        for decay in decays
+    ]
+
+
+def defence_axis(config: AuditConfig) -> Axes:
+    """Every normalization, augmentation and preprocessing: each by itself, or all combinations."""
+    axes = {
+        "normalization": config.normalizations,
+        "augmentation": config.augmentations,
+        "preprocessing": config.preprocessings,
+    }
+    if config.combine_defences:
+        return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    first = {axis: values[0] for axis, values in axes.items()}
+    alone = [{**first, axis: value} for axis, values in axes.items() for value in values]
+    return [setting for i, setting in enumerate(alone) if setting not in alone[:i]]
+
+
+def make_recipe(config: AuditConfig, **own: Any) -> Recipe:
+    """A recipe from what all share and its own settings."""
+    training = config.training
+    return Recipe(
+        stem=training.stem,
+        schedule=training.schedule,
+        precision=training.precision,
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        seed=0,
+        **own,
+    )
+
+
+def pair_of(recipe: Recipe) -> Pair:
+    """The names under which its trainings are compared: each says what is not the default."""
+    model, optimizer = recipe.model, recipe.optimizer
+    if recipe.dropout:
+        model += f", dropout {recipe.dropout:g}"
+    if recipe.learning_rate != OPTIMIZERS[recipe.optimizer].learning_rate:
+        optimizer += f", learning rate {recipe.learning_rate:g}"
+    if recipe.weight_decay is not None:
+        optimizer += f", weight decay {recipe.weight_decay:g}"
+    return model, optimizer, recipe.defence
 
 
 def search_settings(attack: AttackSpec, config: AuditConfig) -> object:
     """What defines the perturbation beyond its spec."""
     if attack.attack == CLEAN or not METHODS[attack.attack].trains_surrogates:
         return None
-    return {**config.search.model_dump(mode="json"), "augmentation": config.training.augmentation}
+    return {**config.search.model_dump(mode="json"), "augmentation": config.search_augmentation}
 
 
 def measured_by(config: AuditConfig) -> dict[str, object]:

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from audit.errors import RunDirectoryError
 
-SCHEMA_VERSION = 1
-PROTOCOL_VERSION = 1
+SCHEMA_VERSION = 2
+PROTOCOL_VERSION = 2
 """Raised when equal settings would no longer give comparable numbers."""
 
 CLEAN = "clean"
@@ -82,28 +82,46 @@ class CellMeasures(Record):
     epochs: list[EpochReading]
 
 
+Pair = tuple[str, str, str]
+"""What is compared: (model, optimizer, defence), each with what sets it apart from its default, such as
+("resnet50, dropout 0.4", "adam, learning rate 0.0001", "csn + crop-flip")."""
+
+NO_DEFENCE = "none"
+
+
 class Recipe(Record):
     """One training: all that defines it apart from the images."""
 
     model: str
     stem: str
+    dropout: float = 0.0  # before the last layer
+    weights: str | None = None  # SHA-256 of the file of initial weights; None: from scratch
     optimizer: str
     learning_rate: float
+    weight_decay: float | None = None  # None: the optimizer's default
     schedule: str
     normalization: str
     augmentation: str = "none"
+    preprocessing: str = "none"  # of every image, after the perturbation
+    precision: str = "float32"
     epochs: int
     batch_size: int
     seed: int
+
+    @property
+    def defence(self) -> str:
+        """What may keep the perturbation from being learned: 'csn + crop-flip'; 'none'."""
+        parts = (self.normalization, self.augmentation, self.preprocessing)
+        return " + ".join(part for part in parts if part != NO_DEFENCE) or NO_DEFENCE
 
 
 class CellResult(Record):
     """One cell of the grid: one recipe trained on one (perturbed) training set."""
 
     id: str
-    model: str
-    optimizer: str
-    normalization: str
+    model: str  # with its dropout where there is one
+    optimizer: str  # with learning rate and weight decay where they are not its defaults
+    defence: str
     attack: str  # clean, or a method: evoshift, random-search, shortcut, heuristic, random
     severity: int  # N_p, pixels per class; 0 for clean
     seed: int
@@ -117,11 +135,12 @@ class CellResult(Record):
     predictions: list[int] = []  # predicted class of every test image, in test order
     seconds: float = 0.0
     device: str = "cpu"
+    micro_batch: int | None = None  # images at a time where memory was short; gradients were accumulated
 
     @property
-    def pair(self) -> tuple[str, str, str]:
-        """(model, optimizer, normalization)."""
-        return (self.model, self.optimizer, self.normalization)
+    def pair(self) -> Pair:
+        """(model, optimizer, defence)."""
+        return (self.model, self.optimizer, self.defence)
 
 
 class Edit(Record):
@@ -221,11 +240,16 @@ class ScoreRow(Record):
 
     model: str
     optimizer: str
-    normalization: str
+    defence: str
     score: Interval
     severities: list[int]
     is_baseline: bool
     note: str  # matched-fit note; empty where there is nothing to say
+
+    @property
+    def pair(self) -> Pair:
+        """(model, optimizer, defence)."""
+        return (self.model, self.optimizer, self.defence)
 
 
 class ConditionSummary(Record):
@@ -233,7 +257,7 @@ class ConditionSummary(Record):
 
     model: str
     optimizer: str
-    normalization: str
+    defence: str
     attack: str
     severity: int
     accuracy: Interval
@@ -245,9 +269,9 @@ class ConditionSummary(Record):
     reason: str  # why this reading, in words
 
     @property
-    def pair(self) -> tuple[str, str, str]:
-        """(model, optimizer, normalization)."""
-        return (self.model, self.optimizer, self.normalization)
+    def pair(self) -> Pair:
+        """(model, optimizer, defence)."""
+        return (self.model, self.optimizer, self.defence)
 
 
 class Finding(Record):
@@ -290,7 +314,8 @@ class AuditResult(Record):
     cells: list[CellResult]
     conditions: list[ConditionSummary]
     scores: list[ScoreRow]
-    baseline: str
+    baseline: str  # in words
+    baseline_pair: Pair
     finding: Finding
     limitations: list[str]
     environment: Environment

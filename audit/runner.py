@@ -58,7 +58,7 @@ def run_audit(
         store.log(session, "started", cells=len(missing), workers=workers, device=device)
         context = CellContext(dataset.train, dataset.test, dataset.class_names, plan.config, device)
         task = surrogate_task(
-            dataset.train, len(dataset.class_names), plan.config.search, plan.config.training.augmentation
+            dataset.train, len(dataset.class_names), plan.config.search, plan.config.search_augmentation
         )
         with make_engine(context, task, min(workers, max(len(missing), 2))) as engine:
             for phase in phases(plan):

@@ -90,7 +90,7 @@ class TerminalObserver:
     def cell_done(self, result: CellResult) -> None:
         """One line per finished training."""
         attack = CLEAN if result.attack == CLEAN else f"{result.attack} N_p={result.severity}"
-        head = f"{result.model} {result.optimizer} {result.normalization}, {attack}, seed {result.seed}:"
+        head = f"{' '.join(result.pair)}, {attack}, seed {result.seed}:"
         if result.measures is None:
             self.say(Text(f"{head} failed: {result.failure}", style="red"))
             return
@@ -152,9 +152,7 @@ def show_result(console: Console, result: AuditResult, run_dir: Path) -> None:
         )
     for row in result.scores:
         if row.note:
-            console.print(
-                f"{row.model} {row.optimizer} {row.normalization}: {row.note}", highlight=False, style="dim"
-            )
+            console.print(f"{' '.join(row.pair)}: {row.note}", highlight=False, style="dim")
     for sentence in search_against_controls(result.conditions):
         console.print(sentence, highlight=False, style="yellow")
     style = VERDICT_STYLE.get(result.finding.verdict, "bold yellow")
@@ -175,7 +173,7 @@ def result_table(result: AuditResult) -> Table:
     for column in ("pair", "clean", *[f"N_p={severity}" for severity in severities], "score", "reading"):
         table.add_column(column)
     rows = {(c.pair, c.attack, c.severity): c for c in result.conditions}
-    scores = {(s.model, s.optimizer, s.normalization): s.score for s in result.scores}
+    scores = {s.pair: s.score for s in result.scores}
     for pair in dict.fromkeys(cell.pair for cell in result.cells):
         attacked = [rows.get((pair, EVOSHIFT, severity)) for severity in severities]
         readings = dict.fromkeys(str(c.reading) for c in attacked if c is not None)

@@ -25,10 +25,10 @@ from audit.attack.perturbation import Perturbation
 from audit.attack.search import KeptReadings, SearchRequest
 from audit.attack.surrogates import SurrogateTask, SurrogateTrainer, surrogate_task
 from audit.cells import CellContext
-from audit.config import AuditConfig, DataSettings, SearchSettings
 from audit.data.dataset import ImageDataset
 from audit.data.load import load_dataset
 from audit.engines import choose_device, make_engine, worker_count
+from audit.settings import AuditConfig, DataSettings, SearchSettings
 
 KINDS = {
     "convolution": ("convolution", "conv2d"),

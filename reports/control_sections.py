@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from audit.results import EVOSHIFT, AuditResult, ConditionSummary
+from audit.results import EVOSHIFT, AuditResult, ConditionSummary, Pair
 from reports import lookups, words
 from reports.condition_sections import DAGGER_NOTE
 from reports.document import Block, Bullets, Column, Table, Text
-from reports.lookups import Pair
 
 DESCRIPTIONS = {
     words.RANDOM: "Random pixels have uniform position and value.",

@@ -15,11 +15,10 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.transforms import Affine2D
 from PIL import Image
 
-from audit.results import AuditResult, CellMeasures, Edit, ExampleImage
+from audit.results import AuditResult, CellMeasures, Edit, ExampleImage, Pair
 from reports import lookups, words
 from reports.canvas import new_drawing, save, shorten, slug
 from reports.document import Figure
-from reports.lookups import Pair
 from reports.style import ALERT, INK, MUTED, RULE, TINT
 
 SHADES = LinearSegmentedColormap.from_list("rows", ["#ffffff", "#9db9d3", "#1f4e79"])
@@ -31,7 +30,7 @@ SIDE = 320  # pixels of an enlarged picture, about
 
 
 def confusion_figures(result: AuditResult, folder: Path) -> list[Figure]:
-    """Fig. 4-5: for each model, optimizer and normalization down, severity across."""
+    """Fig. 4-5: for each model, optimizer and defence down, severity across."""
     chosen = lookups.selected_pairs(result)
     figures: list[Figure] = []
     for model in lookups.models(result):
@@ -81,7 +80,7 @@ def confusion_figure(result: AuditResult, rows: list[Pair], title: str, folder: 
             "Rows: true class; columns: predicted class; large (or shade): percent of the row; small: "
             f"images, mean over {words.spread(seeds)} seeds. Right answers lie on the diagonal; a dark "
             f"column off it is a class that the model now names for other diseases too. n = {n_images} test "
-            f"images. {selection_note(result)}none: without normalization. No intervals: see the table of "
+            f"images. {selection_note(result)}none: without a defence. No intervals: see the table of "
             "all conditions.",
             "; ".join(describe_matrix(result, pair, places) for pair in rows),
         ),

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from audit.results import CLEAN, AuditResult, ConditionSummary
+from audit.results import CLEAN, AuditResult, ConditionSummary, Pair
 from reports import lookups, words
 from reports.canvas import method_look, new_drawing, percent_axis, save_alone, shorten
 from reports.document import Figure
-from reports.lookups import Pair
 from reports.style import BASELINE, INK, MUTED
 
 MAX_VICTIMS = 12  # groups that a screen can hold

@@ -8,13 +8,12 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from audit.results import CLEAN, AuditResult, CellMeasures, Interval, ScoreRow
+from audit.results import CLEAN, AuditResult, CellMeasures, Interval, Pair, ScoreRow
 from reports import lookups, words
 from reports.canvas import new_drawing, percent_axis, save, shorten, slug
 from reports.document import Figure
 from reports.figure_images import confusion_figures, example_figures
 from reports.figure_search import search_figures
-from reports.lookups import Pair
 from reports.style import ACCENT, BASELINE, CYCLE, INK, MARKERS, MUTED, figure_settings
 
 SCORE_ROWS = 36  # bars that fit on one page
@@ -93,7 +92,7 @@ def draw_errors(axes: Axes, index: int, total: int, pair: Pair, points: Points) 
     shift = (index - (total - 1) / 2) * min(0.6 / total, 0.12)
     colour, marker = CYCLE[index % len(CYCLE)], MARKERS[index % len(MARKERS)]
     xs = [x + shift for x, _, _ in points]
-    label = f"{shorten(pair[0], 24)} · {words.normalization_label(pair[2])}"
+    label = f"{shorten(pair[0], 24)} · {words.defence_label(pair[2])}"
     axes.plot(xs, [i.estimate for _, i, _ in points], color=colour, linewidth=0.9)
     axes.plot([], [], color=colour, marker=marker, markersize=4, linewidth=0.9, label=label)
     for x, (_, interval, unfit) in zip(xs, points, strict=True):
@@ -141,7 +140,7 @@ def score_figure(result: AuditResult, folder: Path) -> list[Figure]:
 
 def score_label(row: ScoreRow) -> str:
     """The pair, shortened to fit beside its bar."""
-    return shorten(words.pair_label((row.model, row.optimizer, row.normalization)), 46)
+    return shorten(words.pair_label(row.pair), 46)
 
 
 def draw_score(axes: Axes, y: int, row: ScoreRow, right: float) -> None:

@@ -11,19 +11,18 @@ from audit.results import (
     CellMeasures,
     CellResult,
     ConditionSummary,
+    Pair,
     PerturbationRecord,
     SearchRecord,
 )
 from reports.words import NOT_RUN, attack_order, dagger, percent_interval
-
-Pair = tuple[str, str, str]
 
 REASON = 160  # signs of a failure in a table cell; the limitations give it in full
 LARGE_GRID = 12  # pairs; above, figures with one panel per pair show a selection
 
 
 def pairs(result: AuditResult) -> list[Pair]:
-    """All (model, optimizer, normalization) of the audit, finished or failed, in the order of the cells."""
+    """All (model, optimizer, defence) of the audit, finished or failed, in the order of the cells."""
     return list(dict.fromkeys(cell.pair for cell in result.cells))
 
 
@@ -96,13 +95,15 @@ def accuracy_text(result: AuditResult, pair: Pair, attack: str, severity: int) -
     return percent_interval(found.accuracy) + dagger(found)
 
 
+def accuracy_estimate(result: AuditResult, pair: Pair, attack: str, severity: int) -> float:
+    """For choosing among pairs; -1 where no training finished."""
+    found = condition(result, pair, attack, severity)
+    return -1.0 if found is None else found.accuracy.estimate
+
+
 def baseline_pair(result: AuditResult) -> Pair | None:
-    """The pair that scores are divided by; None where the result does not say."""
-    for row in result.scores:
-        if row.is_baseline:
-            return (row.model, row.optimizer, row.normalization)
-    named = (setting(result, "baseline.model"), setting(result, "baseline.optimizer"), "none")
-    return next((pair for pair in pairs(result) if pair == named), None)
+    """The pair that scores are divided by; None where it was not trained."""
+    return next((pair for pair in pairs(result) if pair == result.baseline_pair), None)
 
 
 def reference_optimizer(result: AuditResult) -> str:

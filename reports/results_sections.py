@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.results import CLEAN, AuditResult, CellMeasures, ConditionSummary
+from audit.results import CLEAN, AuditResult, CellMeasures, ConditionSummary, Pair
 from reports import lookups, words
 from reports.condition_sections import (
     DAGGER_NOTE,
@@ -13,7 +13,6 @@ from reports.condition_sections import (
 )
 from reports.control_sections import control_blocks
 from reports.document import Block, Column, Figure, RowMark, Section, Table, Text
-from reports.lookups import Pair
 from reports.search_sections import search_blocks
 
 CLASS_TABLES = 4  # models for which Table 4.1 is printed
@@ -42,7 +41,7 @@ def error_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
         found = [lookups.condition(result, pair, *place) for place in places]
         rows.append(
             [
-                f"{pair[0]}, {words.normalization_label(pair[2])}",
+                f"{pair[0]}, {words.defence_label(pair[2])}",
                 *[
                     error_text(result, pair, place, summary)
                     for place, summary in zip(places, found, strict=True)
@@ -90,10 +89,10 @@ def error_text(
 
 
 def class_blocks(result: AuditResult) -> list[Block]:
-    """Table 4.1 for each model with the reference optimizer, without normalization where that was run."""
+    """Table 4.1 for each model with the reference optimizer, as the baseline where that was run."""
     chosen: dict[str, Pair] = {}
     for pair in lookups.reference_pairs(result):
-        if pair[0] not in chosen or pair[2] == "none":
+        if pair[0] not in chosen or pair[2] == result.baseline_pair[2]:
             chosen[pair[0]] = pair
     tables: list[Block] = [class_table(result, pair) for pair in list(chosen.values())[:CLASS_TABLES]]
     if len(chosen) > CLASS_TABLES:
@@ -165,8 +164,7 @@ def score_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
             marks[len(rows)] = "muted"
         score = "1 (baseline)" if row.is_baseline else words.ratio_interval(row.score)
         severities = ", ".join(map(str, row.severities))
-        pair = (row.model, row.optimizer, row.normalization)
-        rows.append([words.pair_cell(pair), score, severities, row.note or "comparable"])
+        rows.append([words.pair_cell(row.pair), score, severities, row.note or "comparable"])
     absent = [words.pair_label(p) for p in lookups.pairs(result) if p not in scored_pairs(result)]
     table = Table(
         "Robustness scores, highest first." + words.caption_limits(result),
@@ -186,4 +184,4 @@ def score_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
 
 def scored_pairs(result: AuditResult) -> set[Pair]:
     """Pairs with a score."""
-    return {(row.model, row.optimizer, row.normalization) for row in result.scores}
+    return {row.pair for row in result.scores}

@@ -5,7 +5,7 @@ Everything is computed from the `AuditResult`; where something is missing, a sen
 
 from __future__ import annotations
 
-from audit.results import CLEAN, AuditResult
+from audit.results import CLEAN, AuditResult, Pair
 from reports import lookups, words
 from reports.document import (
     Block,
@@ -20,7 +20,6 @@ from reports.document import (
     Table,
     Text,
 )
-from reports.lookups import Pair
 from reports.results_sections import results_sections
 from reports.setup_sections import data_section, limitations_section, protocol_section, reproduction_section
 
@@ -168,7 +167,7 @@ def summary_limits(result: AuditResult) -> list[str]:
 
 
 def summary_table(result: AuditResult) -> Block:
-    """Clean -> attacked -> attacked with normalization, for each model and optimizer."""
+    """Clean -> attacked -> attacked with the best defence, for each model and optimizer."""
     severity = lookups.shown_severity(result)
     if severity is None:
         return Text(
@@ -201,7 +200,7 @@ def summary_table(result: AuditResult) -> Block:
             Column("Model, optimizer", 0.25),
             Column("Trained on clean images", 0.24, "right"),
             Column("Trained on attacked images", 0.25, "right"),
-            Column("Attacked, with normalization", 0.26, "right"),
+            Column("Attacked, best defence", 0.26, "right"),
         ],
         rows,
         note,
@@ -233,17 +232,17 @@ def summary_pairs(result: AuditResult) -> list[tuple[str, str]]:
 
 
 def summary_row(result: AuditResult, model: str, optimizer: str, severity: int) -> list[str]:
-    """One model and optimizer, without and with normalization."""
-    available = [p[2] for p in lookups.pairs(result) if p[:2] == (model, optimizer)]
+    """One model and optimizer, without and with the best of its defences."""
     main = lookups.main_attack(result)
-    plain: Pair = (model, optimizer, "none")
-    others = [name for name in available if name != "none"]
-    normalized = words.NOT_RUN
-    if others:
-        normalized = lookups.accuracy_text(result, (model, optimizer, others[0]), main, severity)
+    plain: Pair = (model, optimizer, result.baseline_pair[2])
+    defended = [p for p in lookups.pairs(result) if p[:2] == (model, optimizer) and p != plain]
+    best = words.NOT_RUN
+    if defended:
+        pair = max(defended, key=lambda p: lookups.accuracy_estimate(result, p, main, severity))
+        best = f"{words.defence_cell(pair[2])}: {lookups.accuracy_text(result, pair, main, severity)}"
     return [
         f"{model}, {optimizer}",
         lookups.accuracy_text(result, plain, CLEAN, 0),
         lookups.accuracy_text(result, plain, main, severity),
-        normalized,
+        best,
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from audit.results import CLEAN, AuditResult, ConditionSummary
 from reports import lookups, words
 from reports.document import Block, Bullets, Column, Facts, Heading, Section, Table, Text
+from reports.recipe_table import recipe_table
 from reports.search_sections import budget_blocks, perturbation_table
 
 
@@ -80,9 +81,8 @@ def protocol_section(result: AuditResult) -> Section:
         ("Models", grid("model")),
         ("Optimizers", grid("optimizer")),
         (
-            "Normalization",
-            ", ".join(dict.fromkeys(words.normalization_label(c.normalization) for c in result.cells))
-            or "none",
+            "Defences",
+            ", ".join(dict.fromkeys(words.defence_cell(c.defence) for c in result.cells)) or "none",
         ),
         ("Trained on", trained_on_text(result)),
         *([("Changed pixels in", words.carriers(result))] if result.perturbations else []),
@@ -117,40 +117,6 @@ def trained_on_text(result: AuditResult) -> str:
         pixels = "pixel" if severities == [1] else "pixels"
         parts.append(f"{words.attack_title(attack)}: {words.listed([str(s) for s in severities])} {pixels}")
     return "; ".join(parts) or "nothing"
-
-
-def recipe_table(result: AuditResult) -> Block:
-    """All recipes, apart from model, normalization and seed."""
-    rows = dict.fromkeys(
-        (
-            r.optimizer,
-            f"{r.learning_rate:g}",
-            r.schedule,
-            str(r.epochs),
-            str(r.batch_size),
-            r.stem,
-            r.augmentation,
-        )
-        for r in (cell.recipe for cell in result.cells)
-    )
-    columns = [
-        Column("Optimizer", 0.15),
-        Column("Learning rate", 0.15, "right"),
-        Column("Schedule", 0.14),
-        Column("Epochs", 0.10, "right"),
-        Column("Batch size", 0.13, "right"),
-        Column("Input stem", 0.16),
-        Column("Augmentation", 0.17),
-    ]
-    caption = "Training recipes, from random initial weights, equal for all models and normalizations."
-    return Table(caption, columns, [list(row) for row in rows], augmentation_note(result))
-
-
-def augmentation_note(result: AuditResult) -> str:
-    """What the augmentations that were used do; empty where there was none."""
-    used = dict.fromkeys(cell.recipe.augmentation for cell in result.cells)
-    meanings = {name: words.AUGMENTATIONS.get(name, "") for name in used}
-    return " ".join(f"{words.capital(name)}: {meaning}." for name, meaning in meanings.items() if meaning)
 
 
 def measurement(result: AuditResult) -> list[str]:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from audit.results import (
     CLEAN,
     EVOSHIFT,
+    NO_DEFENCE,
     AuditResult,
     ConditionSummary,
     DatasetRecord,
     Interval,
+    Pair,
     PerturbationRecord,
 )
 
@@ -38,9 +40,8 @@ AUGMENTATIONS = {
     "crop-flip": "random shifts and left-right flips of the training images",
     "cutout": "one square of each training image set to zero, at a random place",
 }
-NORMALIZATIONS = {"none": "no normalization", "csn": "CSN"}
-TABLE_NORMALIZATIONS = {"none": "none", "csn": "CSN"}
-PAIR_HEAD = "Model · optimizer · normalization"
+DEFENCES = {"csn": "CSN"}
+PAIR_HEAD = "Model · optimizer · defence"
 
 
 def number(value: float, digits: int = 1) -> str:
@@ -206,26 +207,29 @@ def px_note(result: AuditResult) -> str:
     return f"px: pixels changed in {carriers(result)}."
 
 
-def normalization_label(name: str) -> str:
-    """'no normalization', 'CSN', or the name itself."""
-    return NORMALIZATIONS.get(name, name)
+def defence_cell(defence: str) -> str:
+    """'none', 'CSN', 'CSN + crop-flip': under a head that says what it is."""
+    return " + ".join(DEFENCES.get(part, part) for part in defence.split(" + "))
 
 
-def pair_label(pair: tuple[str, str, str]) -> str:
+def defence_label(defence: str) -> str:
+    """The same where no head says what it is: 'no defence'."""
+    return "no defence" if defence == NO_DEFENCE else defence_cell(defence)
+
+
+def pair_label(pair: Pair) -> str:
     """'resnet50 · adam · CSN'."""
-    model, optimizer, normalization = pair
-    return f"{model} · {optimizer} · {normalization_label(normalization)}"
+    return f"{pair[0]} · {pair[1]} · {defence_label(pair[2])}"
 
 
-def pair_cell(pair: tuple[str, str, str]) -> str:
+def pair_cell(pair: Pair) -> str:
     """'resnet50 · adam · none': the pair in a table whose head says what the third word is."""
-    model, optimizer, normalization = pair
-    return f"{model} · {optimizer} · {TABLE_NORMALIZATIONS.get(normalization, normalization)}"
+    return f"{pair[0]} · {pair[1]} · {defence_cell(pair[2])}"
 
 
-def method_label(pair: tuple[str, str, str]) -> str:
+def method_label(pair: Pair) -> str:
     """'adam · CSN': the pair without its model."""
-    return f"{pair[1]} · {normalization_label(pair[2])}"
+    return f"{pair[1]} · {defence_label(pair[2])}"
 
 
 def dagger(condition: ConditionSummary) -> str:

@@ -12,8 +12,8 @@ from audit.attack.baselines import random_control
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import KeptReadings, ScoreAll, SearchRequest
 from audit.attack.surrogates import Reading, SurrogateTask, SurrogateTrainer, surrogate_task
-from audit.config import SearchSettings
 from audit.data.dataset import Images, Labels, Split
+from audit.settings import SearchSettings
 
 
 def noise_images(n: int, size: int, channels: int, seed: int) -> Images:

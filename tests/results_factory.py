@@ -89,7 +89,8 @@ def example_result(
         cells=cells,
         conditions=conditions,
         scores=make_scores(conditions, severities),
-        baseline=f"{models[0]} with {optimizers[0]}, no normalization",
+        baseline=f"{models[0]} with {optimizers[0]}, no defence",
+        baseline_pair=(models[0], optimizers[0], normalizations[0]),
         finding=make_finding(conditions, synthetic),
         limitations=[
             f"{len(seeds)} seeds: the spread between trainings is known only roughly.",
@@ -134,7 +135,7 @@ def make_cell(
         id=f"{model}-{optimizer}-{normalization}-{attack}-{severity}-{draw}-{seed}",
         model=model,
         optimizer=optimizer,
-        normalization=normalization,
+        defence=normalization,
         attack=attack,
         severity=severity,
         seed=seed,
@@ -270,7 +271,7 @@ def make_condition(
     return ConditionSummary(
         model=pair[0],
         optimizer=pair[1],
-        normalization=pair[2],
+        defence=pair[2],
         attack=attack,
         severity=severity,
         accuracy=make_interval(accuracy, n_images, n_seeds),
@@ -304,7 +305,7 @@ def make_scores(conditions: list[ConditionSummary], severities: Sequence[int]) -
             ScoreRow(
                 model=pair[0],
                 optimizer=pair[1],
-                normalization=pair[2],
+                defence=pair[2],
                 score=score,
                 severities=list(severities),
                 is_baseline=is_baseline,

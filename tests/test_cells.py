@@ -8,10 +8,10 @@ import torch
 
 from audit.attack.perturbation import make_perturbation
 from audit.cells import CellContext, nuisance_sensitivity, run_cell
-from audit.config import AuditConfig
 from audit.data.dataset import Images, Split
 from audit.plan import CLEAN_SPEC, AttackSpec, Cell
 from audit.results import CellResult, Recipe
+from audit.settings import AuditConfig
 from tests.planted import balanced_labels, noise_images
 
 PIXELS = make_perturbation([(0, 3, 3, [1.0]), (1, 8, 8, [1.0])], (12, 12), 1, 2)

@@ -10,8 +10,9 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from audit.config import AuditConfig, load_config, nested
+from audit.config import load_config, nested
 from audit.errors import ConfigError
+from audit.settings import AuditConfig
 
 
 def write(folder: Path, text: str) -> Path:
@@ -95,8 +96,8 @@ MODELS = "resnet50, densenet121, resnet18, small-cnn"
         ("controls.methods", ["shortcuts"], "controls.methods: unknown method 'shortcuts'; did you mean 'shortcut'?"),
         ("controls.methods", ["evoshift"],
          "controls.methods: 'evoshift' is the search itself, not a control; leave it out (search.enabled)"),
-        ("training.augmentation", "cutou",
-         "training.augmentation: unknown augmentation 'cutou'; did you mean 'cutout'?"),
+        ("augmentations", ["cutou"],
+         "augmentations: unknown augmentation 'cutou'; did you mean 'cutout'?"),
         ("search.optimizer", "adm", "search.optimizer: unknown optimizer 'adm'; did you mean 'adam'?"),
         ("perturbed.fraction", 0, "perturbed.fraction: input should be greater than 0, got 0"),
         ("models", ["resnet5"], "models: unknown model 'resnet5'; did you mean 'resnet50'?"),
@@ -119,7 +120,7 @@ MODELS = "resnet50, densenet121, resnet18, small-cnn"
         ("training.learning_rates.adm", 1,
          "training.learning_rates: unknown optimizer 'adm'; did you mean 'adam'?"),
         ("training.learning_rates.adam", float("nan"),
-         "training.learning_rates.adam: input should be a finite number, got nan"),
+         "training.learning_rates.adam.0: input should be a finite number, got nan"),
         ("search.learning_rate", -1, "search.learning_rate: input should be greater than 0, got -1"),
         ("search.learning_rate", float("inf"),
          "search.learning_rate: input should be a finite number, got inf"),

@@ -9,7 +9,6 @@ import pytest
 
 from audit.attack.surrogates import surrogate_task
 from audit.cells import CellContext
-from audit.config import AuditConfig, SearchSettings
 from audit.engines import (
     InProcessEngine,
     ProcessEngine,
@@ -21,6 +20,7 @@ from audit.engines import (
 from audit.errors import AuditError
 from audit.plan import CLEAN_SPEC, AttackSpec, Cell
 from audit.results import CellResult, EpochReading, Recipe
+from audit.settings import AuditConfig, SearchSettings
 from tests.planted import noise_split, random_perturbation
 
 SETTINGS = SearchSettings(images=48, steps=15, batch_size=16)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from audit.config import AuditConfig, SearchSettings
 from audit.data.phantoms import make_phantoms
 from audit.estimate import estimate_audit, in_words
 from audit.plan import plan_audit
+from audit.settings import AuditConfig, SearchSettings
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from audit.config import DataSettings
 from audit.data.dataset import groups_in_several_splits
 from audit.data.folders import read_folders
 from audit.data.load import load_dataset
 from audit.errors import ConfigError
+from audit.settings import DataSettings
 from tests.class_folders import make_clinic, read, refused, write
 
 LAYOUT = "expected CLASS/IMAGE or train/CLASS/IMAGE, val/CLASS/IMAGE, test/CLASS/IMAGE"

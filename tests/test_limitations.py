@@ -28,7 +28,7 @@ def test_what_was_not_run_is_named_and_what_was_run_is_not() -> None:
     assert "Random search at equal budget: not run." in said()
     assert "Random search at equal budget" not in said(controls__methods=["random-search"])
     assert "Augmentation was off" in said()
-    assert "Augmentation was off" not in said(training__augmentation="crop-flip")
+    assert "Augmentation was off" not in said(augmentations=["crop-flip"])
 
 
 def test_partly_perturbed_classes_are_said_plainly() -> None:

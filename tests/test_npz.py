@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audit.config import DataSettings
 from audit.data.dataset import groups_in_several_splits
 from audit.data.load import KNOWN_SETS, load_dataset
 from audit.data.npz import fit_square, read_npz
 from audit.errors import ConfigError, DataError
+from audit.settings import DataSettings
 
 
 def make_arrays(**changes: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audit.errors import ConfigError
-from audit.plan import AuditPlan, Cell, plan_audit
+from audit.plan import AuditPlan, Cell, baseline_pair, plan_audit
 from tests.tiny_audit import tiny_config, tiny_dataset
 
 GRID: dict[str, Any] = {
@@ -144,7 +144,7 @@ CELLS = {"clean", "shortcut", "random", "evoshift"}
         ({"seeds": [2, 3]}, CELLS),
         ({"severities": [0, 2]}, CELLS - {"clean"}),
         ({"search__generations": 3}, {"evoshift"}),
-        ({"training__augmentation": "crop-flip"}, CELLS),
+        ({"augmentations": ["crop-flip"]}, CELLS),
         ({"perturbed__fraction": 0.5}, CELLS - {"clean"}),
         ({"perturbed__classes": ["dark"]}, CELLS - {"clean"}),
         ({"search__seed": 5}, CELLS - {"clean"}),
@@ -196,3 +196,49 @@ def test_json_of_the_plan_holds_every_cell() -> None:
     assert content["audit_id"] == found.id
     assert [cell["id"] for cell in content["cells"]] == [cell.id for cell in found.cells]
     assert len(content["cells"]) == 2 * 4
+
+
+def test_defences_are_compared_one_by_one_or_in_all_combinations() -> None:
+    axes = {
+        "normalizations": ["none", "csn"],
+        "augmentations": ["crop-flip", "cutout"],
+        "preprocessings": ["none", "median-3"],
+    }
+    alone = plan(**axes)
+    assert [*dict.fromkeys(c.recipe.defence for c in only(alone.cells, "clean"))] == [
+        "crop-flip", "csn + crop-flip", "cutout", "crop-flip + median-3",
+    ]  # fmt: skip
+    assert len({c.recipe.defence for c in only(plan(**axes, combine_defences=True).cells, "clean")}) == 8
+
+
+def test_learning_rate_weight_decay_and_dropout_are_axes() -> None:
+    found = plan(
+        models=["resnet18"],
+        optimizers=["adam", "sgd"],
+        normalizations=["none"],
+        training__learning_rates={"adam": [1e-3, 1e-4]},
+        training__weight_decays=[0.01],
+        training__dropouts=[0.0, 0.4],
+        baseline__model="resnet18",
+    )
+    clean = only(found.cells, "clean")
+    assert {c.pair for c in clean} == {
+        (model, optimizer, "none")
+        for model in ("resnet18", "resnet18, dropout 0.4")
+        for optimizer in (
+            "adam, weight decay 0.01",
+            "adam, learning rate 0.0001, weight decay 0.01",
+            "sgd, weight decay 0.01",
+        )
+    }
+    assert {
+        (c.recipe.learning_rate, c.recipe.weight_decay) for c in clean if c.recipe.optimizer == "sgd"
+    } == {(1e-2, 0.01)}
+    assert baseline_pair(found.config) == ("resnet18", "adam, weight decay 0.01", "none")
+    assert all(c.role == "grid" for c in clean), "the baseline is part of the grid"
+
+
+def test_the_baseline_has_the_recipes_own_augmentation() -> None:
+    found = plan(augmentations=["crop-flip", "none"], normalizations=["csn"])
+    assert baseline_pair(found.config)[2] == "crop-flip"
+    assert {c.recipe.defence for c in found.cells if c.role == "baseline"} == {"crop-flip"}

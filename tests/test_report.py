@@ -170,9 +170,9 @@ def test_pairs_that_failed_in_one_panel_keep_their_name_in_the_legend(tmp_path):
 
     result = example_result(failures={("resnet50", "adam", "none", "clean"): "out of memory"})
     figures = {f.file: f for f in write_figures(result, tmp_path)}
-    assert "adam · no normalization" in (tmp_path / "accuracy-by-epoch-resnet50.svg").read_text()
+    assert "adam · no defence" in (tmp_path / "accuracy-by-epoch-resnet50.svg").read_text()
     caption = figures["accuracy-by-epoch-resnet50.svg"].caption
-    assert "not drawn: adam · no normalization, clean." in caption
+    assert "not drawn: adam · no defence, clean." in caption
 
 
 def test_one_seed_says_what_the_interval_leaves_out(example, tmp_path):

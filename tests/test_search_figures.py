@@ -50,7 +50,7 @@ def test_controls_are_named_together_by_outcome(compared):
         item for b in blocks_of(compared[0], "Controls") if isinstance(b, Bullets) for item in b.items
     ]
     assert sentences[0] == (
-        "resnet50 · adam · no normalization, 1 pixel: EvoShift left a lower accuracy than random and "
+        "resnet50 · adam · no defence, 1 pixel: EvoShift left a lower accuracy than random and "
         "transfer (from other images); an accuracy not separated from that of heuristic (label by position) and "
         "shortcut (intervals overlap)."
     )
@@ -86,7 +86,7 @@ def test_hash_file_and_pixels_of_every_method_are_printed(compared):
 
 def test_random_search_is_compared_at_equal_budget_with_intervals(compared):
     assert (
-        "resnet50 · adam · no normalization, 1 pixel, at equal budget (110 surrogate trainings each): EvoShift "
+        "resnet50 · adam · no defence, 1 pixel, at equal budget (110 surrogate trainings each): EvoShift "
         "left 36.0 % (26.6–45.4), random search 48.0 % (38.2–57.8); not separated (intervals overlap)."
     ) in compared[2]
     assert ONE_SEARCH_EACH in compared[2]
@@ -245,7 +245,7 @@ def test_every_accuracy_of_every_victim_is_drawn_with_its_interval(figures):
     for condition in result.conditions:
         assert words.attack_cell(condition.attack, condition.severity) in shown
         assert words.percent_interval(condition.accuracy) in shown
-    for part in ("resnet50 · adam · no normalization", "small-cnn · adam · no normalization", "guessing"):
+    for part in ("resnet50 · adam · no defence", "small-cnn · adam · no defence", "guessing"):
         assert part in shown
     assert "95 % intervals; n = 100 test images" in shown
     assert shown.count("clean") >= 2, "the reference of each victim"

@@ -36,7 +36,7 @@ def refused(store: RunStore, plan: AuditPlan, message: str) -> None:
 def cell(plan: AuditPlan, **changes: Any) -> CellResult:
     first = plan.cells[0]
     facts: dict[str, Any] = {
-        "id": first.id, "model": "small-cnn", "optimizer": "adam", "normalization": "none", "attack": "clean",
+        "id": first.id, "model": "small-cnn", "optimizer": "adam", "defence": "none", "attack": "clean",
         "severity": 0, "seed": 0, "role": "grid", "recipe": first.recipe, "perturbation_id": None,
         "status": "done", "predictions": [0, 1], "seconds": 1.5,
     }  # fmt: skip

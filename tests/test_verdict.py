@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audit.config import AuditConfig, EvaluationSettings
 from audit.evaluation.conditions import Evidence, robustness_scores, summarize_conditions
 from audit.evaluation.verdict import find, read_condition, search_against_controls
 from audit.results import CellMeasures, CellResult, DatasetRecord, EpochReading, Interval, Recipe
+from audit.settings import AuditConfig, EvaluationSettings
 
 SETTINGS = EvaluationSettings()
 
@@ -99,7 +99,7 @@ def cell(model: str, attack: str, severity: int, right: int, seed: int = 0, fit:
         normalization="none", epochs=1, batch_size=8, seed=seed,
     )  # fmt: skip
     return CellResult(
-        id=f"{model}{attack}{severity}{seed}", model=model, optimizer="adam", normalization="none", attack=attack,
+        id=f"{model}{attack}{severity}{seed}", model=model, optimizer="adam", defence="none", attack=attack,
         severity=severity, seed=seed, role="grid", recipe=recipe, perturbation_id=None, status="done",
         measures=measures(right / 100, fit), predictions=[int(p) for p in predictions],
     )  # fmt: skip
@@ -107,7 +107,7 @@ def cell(model: str, attack: str, severity: int, right: int, seed: int = 0, fit:
 
 def evidence(*cells: CellResult) -> Evidence:
     config = AuditConfig(models=["resnet50", "resnet18"], optimizers=["adam"], normalizations=["none"])
-    return Evidence(list(cells), LABELS, None, config)
+    return Evidence(list(cells), LABELS, None, config, ("resnet50", "adam", "none"))
 
 
 def test_drop_is_paired_over_the_seeds_that_both_have() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from audit.config import AuditConfig, load_config
+from audit.config import load_config
 from audit.data.dataset import ImageDataset, Split
+from audit.settings import AuditConfig
 
 PATIENT = "MUSTERMANN4711"  # how the patient ids of the set start; must never come out
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from audit.config import SearchSettings
 from audit.errors import ConfigError
+from audit.settings import SearchSettings
 
 SMALLEST_POPULATION = 16
 FEWEST_CROSSINGS = 2  # generations of crossings; below 2 + 1 generations there are no others

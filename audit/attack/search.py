@@ -16,9 +16,9 @@ from audit.attack.budget import CONTENDERS, RACE_SEEDS, RACERS, Budget, better_h
 from audit.attack.networks import SURROGATES
 from audit.attack.perturbation import Perturbation, make_perturbation
 from audit.attack.surrogates import FIT_WINDOW, Reading, SurrogateTask
-from audit.config import SearchSettings
 from audit.data.dataset import Split
 from audit.results import Finalist, Generation, SearchRecord
+from audit.settings import SearchSettings
 
 Job = tuple[Perturbation, int]
 """A perturbation and the seed of its surrogate."""

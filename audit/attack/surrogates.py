@@ -20,8 +20,8 @@ from audit.attack.edit_table import EditTable, carriers
 from audit.attack.fitness import FITNESS, domain_divergence
 from audit.attack.networks import SURROGATES, population_of
 from audit.attack.perturbation import Perturbation
-from audit.config import SearchSettings
 from audit.data.dataset import Images, Labels, Split
+from audit.settings import SearchSettings
 from audit.training.augmentation import AUGMENTATIONS
 from audit.training.optimizers import OPTIMIZERS, build_optimizer
 from audit.training.precision import autocast

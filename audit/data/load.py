@@ -15,7 +15,7 @@ from audit.data.npz import KNOWN_SETS, read_npz
 from audit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from audit.config import DataSettings
+    from audit.settings import DataSettings
 
 __all__ = ["KNOWN_SETS", "load_dataset"]
 

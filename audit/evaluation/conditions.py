@@ -11,7 +11,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from audit.config import AuditConfig
 from audit.data.dataset import Labels
 from audit.evaluation.intervals import (
     LEVEL,
@@ -22,10 +21,19 @@ from audit.evaluation.intervals import (
     ratio_interval,
 )
 from audit.evaluation.verdict import points, read_condition
-from audit.results import CLEAN, EVOSHIFT, CellMeasures, CellResult, ConditionSummary, Interval, ScoreRow
+from audit.results import (
+    CLEAN,
+    EVOSHIFT,
+    CellMeasures,
+    CellResult,
+    ConditionSummary,
+    Interval,
+    Pair,
+    ScoreRow,
+)
+from audit.settings import AuditConfig
 
 Floats = npt.NDArray[np.float64]
-Pair = tuple[str, str, str]
 Key = tuple[Pair, str, int]  # (pair, attack, severity)
 
 
@@ -37,6 +45,7 @@ class Evidence:
     test_labels: Labels
     test_groups: Labels | None
     config: AuditConfig
+    baseline: Pair
 
     @cached_property
     def by_condition(self) -> dict[Key, list[CellResult]]:
@@ -87,7 +96,7 @@ def summarize_conditions(evidence: Evidence) -> list[ConditionSummary]:
 
 def summarize(key: Key, evidence: Evidence, corrected_level: float) -> ConditionSummary:
     """Accuracy, drop and reading of one condition."""
-    (model, optimizer, normalization), attack, severity = key
+    (model, optimizer, defence), attack, severity = key
     measures = evidence.measures(key)
     seeds = evidence.seeds(key)
     accuracy = mean_interval(evidence.correct(key, seeds), evidence.resampling(len(seeds)))
@@ -106,7 +115,7 @@ def summarize(key: Key, evidence: Evidence, corrected_level: float) -> Condition
     return ConditionSummary(
         model=model,
         optimizer=optimizer,
-        normalization=normalization,
+        defence=defence,
         attack=attack,
         severity=severity,
         accuracy=accuracy,
@@ -141,10 +150,9 @@ def robustness_scores(evidence: Evidence) -> list[ScoreRow]:
 
     Only seeds that all cells of both pairs have count; a pair without any gets no row.
     """
-    baseline = (evidence.config.baseline.model, evidence.config.baseline.optimizer, "none")
     severities = sorted({key[2] for key in evidence.by_condition if key[1] == EVOSHIFT})
     pairs = list(dict.fromkeys(key[0] for key in evidence.by_condition if key[1] == EVOSHIFT))
-    rows = [score_row(pair, baseline, severities, evidence) for pair in pairs]
+    rows = [score_row(pair, evidence.baseline, severities, evidence) for pair in pairs]
     return [row for row in rows if row is not None]
 
 
@@ -163,7 +171,7 @@ def score_row(pair: Pair, baseline: Pair, severities: list[int], evidence: Evide
     return ScoreRow(
         model=pair[0],
         optimizer=pair[1],
-        normalization=pair[2],
+        defence=pair[2],
         score=score,
         severities=severities,
         is_baseline=pair == baseline,

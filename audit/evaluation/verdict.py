@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from audit.config import EvaluationSettings
 from audit.results import (
     CLEAN,
     EVOSHIFT,
+    NO_DEFENCE,
     CellMeasures,
     ConditionSummary,
     DatasetRecord,
@@ -14,6 +14,7 @@ from audit.results import (
     Reading,
     Verdict,
 )
+from audit.settings import EvaluationSettings
 
 ATTACK_WORDS = {
     EVOSHIFT: "found by evolutionary search",
@@ -23,7 +24,7 @@ ATTACK_WORDS = {
     "heuristic": "whose place encodes the label, a control",
     "transfer": "carried over from other images",
 }
-NORMALIZATION_WORDS = {"none": "no input normalization", "csn": "covariate shift normalization"}
+DEFENCE_WORDS = {"csn": "covariate shift normalization"}
 
 
 def read_condition(
@@ -101,8 +102,7 @@ def worst_sentence(
         return "No attacked training finished; nothing can be said about robustness."
     clean = next((c for c in conditions if c.pair == worst.pair and c.attack == CLEAN), None)
     pixels = f"{worst.severity} pixel{'s' if worst.severity > 1 else ''} per class"
-    normalization = NORMALIZATION_WORDS.get(worst.normalization, worst.normalization)
-    who = f"{worst.model} with {worst.optimizer} and {normalization}"
+    who = f"{worst.model} with {worst.optimizer} and {defence_words(worst.defence)}"
     before = f"from {percent_interval(clean.accuracy)} " if clean else ""
     kind = "synthetic test images" if dataset.synthetic else "unchanged test images"
     held = "" if worst.reading == "vulnerable" else f" (reading {worst.reading}: {worst.reason})"
@@ -149,28 +149,38 @@ def actions(verdict: Verdict, conditions: list[ConditionSummary], dataset: Datas
     searched = [c for c in conditions if c.attack == EVOSHIFT]
     if searched:
         worst = min(searched, key=lambda c: c.accuracy.estimate)
-        found.append(normalization_effect(worst, conditions))
+        found.append(defence_effect(worst, conditions))
     return found[:3]
 
 
-def normalization_effect(worst: ConditionSummary, conditions: list[ConditionSummary]) -> str:
-    """What input normalization did for the worst model and optimizer, with both intervals."""
+def defence_effect(worst: ConditionSummary, conditions: list[ConditionSummary]) -> str:
+    """What the best defence did for the worst model and optimizer, with both intervals."""
     same = [
         c
         for c in conditions
         if (c.model, c.optimizer, c.attack, c.severity)
         == (worst.model, worst.optimizer, worst.attack, worst.severity)
     ]
-    plain = next((c for c in same if c.normalization == "none"), None)
-    normalized = next((c for c in same if c.normalization == "csn"), None)
-    if plain is None or normalized is None:
-        return "Input normalization was not compared for the worst pair: add it to see whether it helps."
-    apart = normalized.accuracy.low > plain.accuracy.high
+    plain = next((c for c in same if c.defence == NO_DEFENCE), None)
+    defended = [c for c in same if c is not plain]
+    if plain is None or not defended:
+        return "No defence was compared for the worst pair: add some to see whether they help."
+    best = max(defended, key=lambda c: c.accuracy.estimate)
+    apart = best.accuracy.low > plain.accuracy.high
     judgement = "helped" if apart else "showed no clear benefit"
+    of = f", the best of {len(defended)} defences," if len(defended) > 1 else ""
+    name = defence_words(best.defence)
     return (
-        f"Covariate shift normalization {judgement} for {worst.model} with {worst.optimizer}: attacked accuracy "
-        f"{percent_interval(plain.accuracy)} without, {percent_interval(normalized.accuracy)} with it."
+        f"{name[:1].upper()}{name[1:]}{of} {judgement} for {worst.model} with {worst.optimizer}: attacked accuracy "
+        f"{percent_interval(plain.accuracy)} without, {percent_interval(best.accuracy)} with it."
     )
+
+
+def defence_words(defence: str) -> str:
+    """'no defence', 'covariate shift normalization + crop-flip'."""
+    if defence == NO_DEFENCE:
+        return "no defence"
+    return " + ".join(DEFENCE_WORDS.get(part, part) for part in defence.split(" + "))
 
 
 def percent(value: float) -> str:

@@ -1,4 +1,5 @@
-"""Input normalizations (thesis 4.2.2). Images are (N, C, H, W) floats in [0, 1]. No torch import here."""
+"""Input normalizations (thesis 4.2.2) by name: the first layer of every audited network. No torch import here;
+the layers stand in `covariate_shift.py`."""
 
 from __future__ import annotations
 
@@ -7,41 +8,62 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-SMALLEST_STD = 1e-3  # a quarter of a grey level: a constant batch stays at zero instead of growing noise
+    from torch import nn
 
 
-def no_normalization(images: Tensor) -> Tensor:
-    """The images as they are, in [0, 1]."""
-    return images
+def _none(channels: int) -> nn.Module:
+    from torch import nn
+
+    return nn.Identity()
 
 
-def covariate_shift_normalization(images: Tensor) -> Tensor:
-    """CSN: this batch to zero mean and unit standard deviation per channel, over (N, H, W).
+def _csn(channels: int) -> nn.Module:
+    from audit.training.covariate_shift import BatchStatistics
 
-    No learned parameter and no running statistic, in training and in testing alike: the output for one
-    image depends on the other images of its batch. Source: thesis 4.2.2.
-    """
-    mean = images.mean(dim=(0, 2, 3), keepdim=True)
-    std = images.std(dim=(0, 2, 3), keepdim=True, correction=0)
-    return (images - mean) / std.clamp_min(SMALLEST_STD)
+    return BatchStatistics()
+
+
+def _csn_image(channels: int) -> nn.Module:
+    from audit.training.covariate_shift import ImageStatistics
+
+    return ImageStatistics()
+
+
+def _csn_running(channels: int) -> nn.Module:
+    from audit.training.covariate_shift import RunningStatistics
+
+    return RunningStatistics(channels)
 
 
 @dataclass(frozen=True)
 class NormalizationRow:
-    """One row of the table: what the normalization does, and what a reader must know of it."""
+    """One row of the table. `build(channels)` gives a layer (N, C, H, W) -> (N, C, H, W), pixels in [0, 1]."""
 
-    apply: Callable[[Tensor], Tensor]
+    build: Callable[[int], nn.Module]
     description: str
-    uses_batch: bool  # the result for an image depends on its batch
+    uses_batch: bool  # in testing, the result for an image depends on its batch
 
 
 NORMALIZATIONS: dict[str, NormalizationRow] = {
-    "none": NormalizationRow(no_normalization, "pixels in [0, 1], unchanged", uses_batch=False),
+    "none": NormalizationRow(_none, "pixels in [0, 1], unchanged", uses_batch=False),
     "csn": NormalizationRow(
-        covariate_shift_normalization,
-        "input covariate shift normalization: each batch to zero mean and unit standard deviation",
+        _csn,
+        "input covariate shift normalization: each batch to zero mean and unit standard deviation per channel, in "
+        "training and in testing",
         uses_batch=True,
     ),
+    "csn-image": NormalizationRow(
+        _csn_image, "each image by itself to zero mean and unit standard deviation per channel", uses_batch=False
+    ),
+    "csn-running": NormalizationRow(
+        _csn_running,
+        "each training batch to zero mean and unit standard deviation per channel; in testing, mean and standard "
+        "deviation of the training images",
+        uses_batch=False,
+    ),
 }
+
+
+def build_normalization(name: str, channels: int) -> nn.Module:
+    """The layer called `name`. None of them has a parameter to learn."""
+    return NORMALIZATIONS[name].build(channels)

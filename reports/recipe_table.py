@@ -1,0 +1,73 @@
+"""The table of training recipes, with what a reader must know of them."""
+
+from __future__ import annotations
+
+from audit.results import AuditResult, Recipe
+from reports import words
+from reports.document import Block, Column, Table
+
+NUMBERS = ("Learning rate", "Weight decay", "Dropout", "Epochs", "Batch size")
+
+
+def recipe_table(result: AuditResult) -> Block:
+    """All recipes, apart from model, defence and seed; what none of them uses has no column."""
+    recipes = [cell.recipe for cell in result.cells]
+    columns = [
+        ("Optimizer", 0.15, [r.optimizer for r in recipes]),
+        ("Learning rate", 0.15, [f"{r.learning_rate:g}" for r in recipes]),
+        *optional(
+            "Weight decay", 0.13, [None if r.weight_decay is None else f"{r.weight_decay:g}" for r in recipes]
+        ),
+        *optional("Dropout", 0.11, [f"{r.dropout:g}" if r.dropout else None for r in recipes]),
+        ("Schedule", 0.14, [r.schedule for r in recipes]),
+        ("Epochs", 0.10, [str(r.epochs) for r in recipes]),
+        ("Batch size", 0.13, [str(r.batch_size) for r in recipes]),
+        ("Input stem", 0.16, [r.stem for r in recipes]),
+        ("Precision", 0.14, [r.precision for r in recipes]),
+        ("Augmentation", 0.17, [r.augmentation for r in recipes]),
+    ]
+    total = sum(width for _, width, _ in columns)
+    rows = dict.fromkeys(zip(*[values for _, _, values in columns], strict=True))
+    caption = f"Training recipes, {start_of(recipes)}, equal for all models and defences."
+    return Table(
+        caption,
+        [
+            Column(title, width / total, "right" if title in NUMBERS else "left")
+            for title, width, _ in columns
+        ],
+        [list(row) for row in rows],
+        " ".join(filter(None, [augmentation_note(result), memory_note(result)])),
+    )
+
+
+def optional(title: str, width: float, values: list[str | None]) -> list[tuple[str, float, list[str]]]:
+    """A column, if any recipe has a value for it."""
+    return [(title, width, [value or "-" for value in values])] if any(values) else []
+
+
+def start_of(recipes: list[Recipe]) -> str:
+    """From which weights the trainings began."""
+    given = sum(recipe.weights is not None for recipe in recipes)
+    if not given:
+        return "from random initial weights"
+    some = "" if given == len(recipes) else f" in {given} of {len(recipes)} trainings"
+    return f"from weights in a file of the user's{some}"
+
+
+def memory_note(result: AuditResult) -> str:
+    """Which trainings ran in smaller parts for lack of memory."""
+    parts = sorted({cell.micro_batch for cell in result.cells if cell.micro_batch is not None})
+    if not parts:
+        return ""
+    short = sum(cell.micro_batch is not None for cell in result.cells)
+    return (
+        f"Memory was short in {words.count(short, 'training')}: batches went through the network in parts of "
+        f"{words.listed([str(part) for part in parts])} images, gradients added up; batch norm saw the parts."
+    )
+
+
+def augmentation_note(result: AuditResult) -> str:
+    """What the augmentations that were used do; empty where there was none."""
+    used = dict.fromkeys(part for cell in result.cells for part in cell.recipe.augmentation.split("+"))
+    meanings = {name: words.AUGMENTATIONS.get(name, "") for name in used}
+    return " ".join(f"{words.capital(name)}: {meaning}." for name, meaning in meanings.items() if meaning)
