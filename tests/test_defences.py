@@ -10,21 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
 
-from audit.data.dataset import Images, Labels
+from audit.data.dataset import ImageDataset, Images, Labels, Split
 from audit.data.npz import read_npz
+from audit.results import Recipe
 from audit.training.defences import (
     DEFENCES,
     NOISE_STD,
     Preprocessing,
     defence,
     fit_projection,
-    logistic_weights,
 )
+from audit.training.trainer import predict, recalibrate_batch_norm, train
 from tests.planted import balanced_labels, noise_images, planted_split
 
 ALL = [*DEFENCES, "median-3+jpeg-50", "projection+noise-1"]
@@ -110,7 +111,7 @@ def test_the_average_of_a_known_square() -> None:
     assert averaged[3, 3] == 23, "210 / 9 = 23.3"
     assert averaged[2, 1] == 1, "10 / 9 = 1.1"
     assert averaged[7, 7] == 0
-    corner = grey(np.eye(8) * 0 + np.outer(np.arange(8) == 0, np.arange(8) == 0) * 225)
+    corner = grey(np.pad([[225]], (0, 7)))
     assert fitted("average-3")(corner)[0, 0, 0, 0] == 100, "mirrored, the corner stands 4 times: 900 / 9"
     assert fitted("average-5")(corner)[0, 0, 0, 0] == 36, "900 / 25"
 
@@ -265,8 +266,62 @@ def test_names_and_descriptions_are_as_the_report_prints_them() -> None:
 
 # ---- real images
 
+PIXELS = [(25, 3), (25, 9), (25, 15), (25, 21)]  # one per class, in a row near the lower border
 
-def test_clean_information_survives_on_real_oct(shared_data: Path) -> None:
-    """A linear reading of the real B-scans: what median, JPEG and noise cost, and that a projection costs
-    linear readings all that they learned and leaves the images recognizable."""
-    dataset = read_npz(shared_data / "oct-kermany1000" / "oct_kermany1000_64.npz", None)
+
+def attacked(split: Split) -> Images:
+    """The images with one white pixel each, its place by class."""
+    images = split.images.copy()
+    for label, (row, col) in enumerate(PIXELS):
+        images[split.labels == label, :, row, col] = 255
+    return images
+
+
+@pytest.mark.parametrize("name", ["median-3", "median-5", "projection"])
+def test_planted_pixels_are_gone_from_real_oct(shared_data: Path, name: str) -> None:
+    split = read_npz(shared_data / "oct-kermany1000" / "oct_kermany1000_28.npz", None).train
+    images = attacked(split)
+    changed = fitted(name, images, split.labels)(images)
+    for label, (row, col) in enumerate(PIXELS):
+        own = split.labels == label
+        before, after = (
+            float(each[own, 0, row, col].mean()) - float(each[~own, 0, row, col].mean())
+            for each in (images, changed)
+        )
+        assert before > 150 and abs(after) < 0.2 * before
+
+
+@pytest.mark.slow
+def test_clean_information_survives_the_projection_on_real_oct(shared_data: Path) -> None:
+    """The small CNN on 280 test images, chance 0.25: without defence 0.86 clean and 0.26 attacked, with
+    the projection 0.87 and 0.49 (one seed, 8 epochs at 28 x 28)."""
+    dataset = read_npz(shared_data / "oct-kermany1000" / "oct_kermany1000_28.npz", None)
+    clean, planted = dataset.train.images, attacked(dataset.train)
+    plain = clean_test_accuracy(dataset, clean, "none")
+    assert clean_test_accuracy(dataset, clean, "projection") > plain - 0.08
+    assert (
+        clean_test_accuracy(dataset, planted, "projection")
+        > clean_test_accuracy(dataset, planted, "none") + 0.1
+    )
+
+
+def clean_test_accuracy(dataset: ImageDataset, images: Images, name: str) -> float:
+    """Clean test accuracy of the small CNN, trained on `images` under a defence."""
+    torch.set_num_threads(1)
+    preprocess = fitted(name, images, dataset.train.labels)
+    recipe = Recipe(
+        model="small-cnn",
+        stem="published",
+        optimizer="adam",
+        learning_rate=1e-3,
+        schedule="cosine",
+        normalization="none",
+        epochs=8,
+        batch_size=32,
+        seed=0,
+    )
+    inputs, labels = torch.from_numpy(preprocess(images)), torch.from_numpy(dataset.train.labels)
+    model = train(recipe, inputs, labels, 4, True, lambda model, epoch, loss: None, lambda: None)
+    recalibrate_batch_norm(model, inputs, "none", 100)
+    outputs = predict(model, torch.from_numpy(preprocess(dataset.test.images)), "none", 100)
+    return float((outputs.argmax(1).numpy() == dataset.test.labels).mean())
