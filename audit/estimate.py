@@ -18,7 +18,8 @@ from audit.plan import AuditPlan, Cell
 from audit.results import CLEAN
 from audit.training.models import build_model
 from audit.training.optimizers import build_optimizer
-from audit.training.trainer import epoch_steps, predict, prepare
+from audit.training.sampling import epoch_steps
+from audit.training.trainer import predict, prepare
 
 TIMED_STEPS = 2
 

@@ -25,7 +25,7 @@ from audit.data.dataset import Images, Labels, Split
 from audit.training.augmentation import AUGMENTATIONS
 from audit.training.optimizers import OPTIMIZERS, build_optimizer
 from audit.training.precision import autocast
-from audit.training.trainer import learning_rate_schedule
+from audit.training.schedules import learning_rate_schedule
 
 WORST_LOSS = 10.0  # nats: what a surrogate that diverged counts as
 FIT_WINDOW = 16  # last steps over which training accuracy is averaged to tell whether a surrogate has fitted

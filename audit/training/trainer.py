@@ -7,13 +7,11 @@ The trainer sees training images only. What is read from the test images after e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import update_bn
 
 from audit.results import Recipe
@@ -21,11 +19,11 @@ from audit.training.augmentation import AUGMENTATIONS
 from audit.training.models import build_model
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import build_optimizer
+from audit.training.sampling import epoch_batches, epoch_steps, evaluation_batches
+from audit.training.schedules import learning_rate_schedule
 
 AfterEpoch = Callable[[nn.Module, int, float], None]
 """(model, epoch from 1, mean training loss of the epoch)."""
-
-PREDICTION_BATCH_SEED = 20200323  # evaluation order is shuffled once, always the same way
 
 
 class TrainingDiverged(Exception):
@@ -78,51 +76,6 @@ def prepare(images: Tensor, normalization: str) -> Tensor:
     """uint8 (N, C, H, W) -> normalized floats, channels last in memory."""
     scaled = images.float().div_(255).contiguous(memory_format=torch.channels_last)
     return NORMALIZATIONS[normalization].apply(scaled)
-
-
-def learning_rate_schedule(optimizer: Optimizer, name: str, steps: int) -> LambdaLR:
-    """`constant`, or `cosine` from the full learning rate to zero over all steps."""
-    if name == "cosine":
-        return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps)))
-    return LambdaLR(optimizer, lambda step: 1.0)
-
-
-def epoch_indices(labels: Tensor, n_classes: int, oversample: bool, order: Generator) -> Tensor:
-    """Indices of one epoch in random order. With `oversample`, every class has as many as the largest:
-    each image floor(max / n) times, and a random part of them once more."""
-    if not oversample:
-        return torch.randperm(len(labels), generator=order)
-    members = [torch.nonzero(labels.cpu() == k).flatten() for k in range(n_classes)]
-    largest = max(len(member) for member in members)
-    parts = []
-    for member in members:
-        if len(member) == 0:
-            continue
-        extra = member[torch.randperm(len(member), generator=order)[: largest % len(member)]]
-        parts.append(torch.cat([member.repeat(largest // len(member)), extra]))
-    indices = torch.cat(parts)
-    return indices[torch.randperm(len(indices), generator=order)]
-
-
-def epoch_steps(labels: Tensor, n_classes: int, batch_size: int, oversample: bool) -> int:
-    """Number of optimizer steps of one epoch."""
-    counts = torch.bincount(labels.cpu(), minlength=n_classes)
-    images = int(counts.max()) * int((counts > 0).sum()) if oversample else len(labels)
-    return math.ceil(images / batch_size)
-
-
-def epoch_batches(
-    labels: Tensor, n_classes: int, batch_size: int, oversample: bool, order: Generator
-) -> Iterator[Tensor]:
-    """Batches of nearly equal size: no remainder of one image, which batch norm could not take."""
-    indices = epoch_indices(labels, n_classes, oversample, order).to(labels.device)
-    yield from indices.tensor_split(math.ceil(len(indices) / batch_size))
-
-
-def evaluation_batches(n_images: int, batch_size: int) -> list[Tensor]:
-    """Fixed batches for reading: a fixed shuffle (so that `csn` sees mixed classes), near-equal sizes."""
-    order = torch.randperm(n_images, generator=torch.Generator().manual_seed(PREDICTION_BATCH_SEED))
-    return list(order.tensor_split(math.ceil(n_images / batch_size)))
 
 
 @torch.no_grad()
