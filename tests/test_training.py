@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from audit.results import Recipe
+from audit.training.augmentation import augmentation
 from audit.training.models import MODELS, build_model
 from audit.training.normalization import NORMALIZATIONS, covariate_shift_normalization
+from audit.training.sampling import epoch_batches
 from audit.training.trainer import (
     TrainingDiverged,
     predict,
+    prepare,
     recalibrate_batch_norm,
     train,
 )
@@ -93,6 +97,34 @@ def test_equal_recipes_give_equal_bits_and_another_seed_does_not() -> None:
 def test_cosine_schedule_ends_near_zero() -> None:
     constant, cosine = trained(RECIPE)[1], trained(RECIPE.model_copy(update={"schedule": "cosine"}))[1]
     assert constant[0] != cosine[0]
+
+
+@pytest.mark.parametrize("name", ["cutmix", "mixup", "crop-flip+mixup"])
+def test_the_training_loss_is_that_of_mixed_images_and_labels(name: str) -> None:
+    """One step over all images; the loss by soft targets, from images mixed as floats in [0, 1]."""
+    recipe = RECIPE.model_copy(update={"augmentation": name, "epochs": 1, "batch_size": 48})
+    (loss,) = trained(recipe)[1]
+    split = noise_split(48, 16)
+    labels, order, draws = torch.from_numpy(split.labels), *(torch.Generator().manual_seed(3) for _ in "12")
+    (batch,) = epoch_batches(labels, 2, 48, True, order)
+    mixed = augmentation(name)(torch.from_numpy(split.images)[batch] / 255, draws)
+    targets = functional.one_hot(labels[batch], 2).float()
+    assert mixed.share is not None
+    share = mixed.share.float()[:, None]
+    targets = share * targets + (1 - share) * targets[mixed.partner]
+    torch.manual_seed(3)
+    model = build_model("small-cnn", 2, 1, "published")
+    expected = functional.cross_entropy(model(mixed.images), targets).item()
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert trained(recipe)[1] == [loss] != trained(RECIPE)[1][:1]
+
+
+def test_preparing_takes_bytes_and_floats_and_changes_neither() -> None:
+    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    floats = levels.float()
+    assert torch.equal(prepare(levels, "none"), prepare(floats, "none"))
+    assert torch.equal(floats, levels.float())
+    assert prepare(levels, "none").flatten()[[0, 51, 255]].tolist() == pytest.approx([0, 0.2, 1])
 
 
 def test_a_loss_that_is_not_finite_is_named() -> None:

@@ -11,11 +11,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
 from audit.results import Recipe
-from audit.training.augmentation import AUGMENTATIONS
+from audit.training.augmentation import augmentation, mixed_loss
 from audit.training.models import build_model
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import build_optimizer
@@ -52,14 +51,15 @@ def train(
     schedule = learning_rate_schedule(optimizer, recipe.schedule, steps * recipe.epochs)
     order = torch.Generator().manual_seed(recipe.seed)
     draws = torch.Generator().manual_seed(recipe.seed)  # apart: the order is the same with and without
-    augment = AUGMENTATIONS[recipe.augmentation]
+    augment = augmentation(recipe.augmentation)
     for epoch in range(1, recipe.epochs + 1):
         model.train()
         total = torch.zeros((), device=images.device)
         for batch in epoch_batches(labels, n_classes, recipe.batch_size, oversample, order):
             check_cancelled()
-            inputs = prepare(augment(images[batch], draws), recipe.normalization)
-            loss = functional.cross_entropy(model(inputs), labels[batch])
+            augmented = augment(images[batch], draws)
+            inputs = prepare(augmented.images, recipe.normalization)
+            loss = mixed_loss(model(inputs), labels[batch], augmented, "mean")
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -73,8 +73,8 @@ def train(
 
 
 def prepare(images: Tensor, normalization: str) -> Tensor:
-    """uint8 (N, C, H, W) -> normalized floats, channels last in memory."""
-    scaled = images.float().div_(255).contiguous(memory_format=torch.channels_last)
+    """Bytes, or floats in [0, 255] (N, C, H, W) -> normalized floats, channels last in memory."""
+    scaled = images.float().div(255).contiguous(memory_format=torch.channels_last)
     return NORMALIZATIONS[normalization].apply(scaled)
 
 
