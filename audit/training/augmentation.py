@@ -81,9 +81,8 @@ def cutmix(images: Tensor, draws: Generator) -> Augmented:
 
     n, height, width = images.shape[0], images.shape[-2], images.shape[-1]
     partner = torch.randperm(n, generator=draws)
-    side = (
-        float(torch.rand((), generator=draws)) ** 0.5
-    )  # sqrt(1 - lambda): 1 - lambda is uniform as lambda is
+    # Of the image's side: sqrt(1 - lambda), and 1 - lambda is uniform as lambda is.
+    side = float(torch.rand((), generator=draws)) ** 0.5
     (top, bottom), (left, right) = (_box_side(length, side, draws) for length in (height, width))
     inside = (Ellipsis, slice(top, bottom), slice(left, right))
     mixed = images.clone()
