@@ -16,7 +16,15 @@ from audit.evaluation import metrics
 from audit.plan import Cell
 from audit.results import CellMeasures, CellResult, EpochReading
 from audit.settings import AuditConfig
-from audit.training.trainer import TrainingDiverged, predict, recalibrate_batch_norm, train
+from audit.training.precision import resolved
+from audit.training.preprocessing import Preprocessing, preprocessing
+from audit.training.trainer import (
+    TrainingDiverged,
+    TrainingImages,
+    predict,
+    recalibrate_batch_norm,
+    train,
+)
 
 MATCHED_FIT = 0.95  # accuracy on the training images as trained from which fits count as comparable
 MONITOR_SEED = 7
@@ -33,6 +41,35 @@ class CellContext:
     device: str
 
 
+@dataclass(frozen=True)
+class Seen:
+    """The images of a cell as its network sees them, on the device."""
+
+    train: TrainingImages
+    test: Tensor  # uint8 (N, C, H, W)
+    preprocess: Preprocessing
+
+
+def what_is_seen(cell: Cell, perturbation: Perturbation | None, context: CellContext) -> Seen:
+    """Perturbation of the training images, then preprocessing of all: fitted on the training images as they are,
+    perturbed or not."""
+    images, labels = context.train.images, context.train.labels
+    if perturbation is not None:
+        images = perturbation.apply(images, labels)
+    preprocess = preprocessing(cell.recipe.preprocessing).fit(images, labels, cell.recipe.seed)
+
+    def on_device(array: Images) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(context.device)
+
+    train = TrainingImages(
+        on_device(preprocess(images)),
+        torch.from_numpy(labels).to(context.device),
+        len(context.class_names),
+        context.config.training.oversample,
+    )
+    return Seen(train, on_device(preprocess(context.test.images)), preprocess)
+
+
 OnEpoch = Callable[[EpochReading], None]
 
 
@@ -45,12 +82,8 @@ def run_cell(
 ) -> CellResult:
     """Train and measure one cell. A loss that is not finite ends the cell as failed, with the reason."""
     started = time.monotonic()
-    images = context.train.images
-    if perturbation is not None:
-        images = perturbation.apply(images, context.train.labels)
-    as_trained = torch.from_numpy(np.ascontiguousarray(images)).to(context.device)
-    labels = torch.from_numpy(context.train.labels).to(context.device)
-    monitor = EpochMonitor(cell, as_trained, labels, context, on_epoch)
+    seen = what_is_seen(cell, perturbation, context)
+    monitor = EpochMonitor(seen, context, on_epoch)
     common = {
         "id": cell.id,
         "model": cell.pair[0],
@@ -64,26 +97,20 @@ def run_cell(
         "recipe": cell.recipe,
         "perturbation_id": perturbation.id if perturbation else None,
         "device": context.device,
+        "precision": resolved(context.device, cell.recipe.precision),
     }
     try:
-        model = train(
-            cell.recipe,
-            as_trained,
-            labels,
-            len(context.class_names),
-            context.config.training.oversample,
-            monitor.read,
-            check_cancelled,
-        )
+        trained = train(cell.recipe, seen.train, monitor.read, check_cancelled)
     except TrainingDiverged as error:
         seconds = time.monotonic() - started
         return CellResult(**common, status="failed", failure=str(error), seconds=seconds)
-    measures, predictions = measure(model, cell, perturbation, as_trained, labels, monitor.readings, context)
+    measures, predictions = measure(trained.network, perturbation, seen, monitor.readings, context)
     return CellResult(
         **common,
         status="done",
         measures=measures,
         predictions=[int(p) for p in predictions],
+        micro_batch=trained.micro_batch,
         seconds=time.monotonic() - started,
     )
 
@@ -91,52 +118,48 @@ def run_cell(
 class EpochMonitor:
     """Reads training fit and clean test accuracy after each epoch (Fig. 4-3)."""
 
-    def __init__(
-        self, cell: Cell, as_trained: Tensor, labels: Tensor, context: CellContext, on_epoch: OnEpoch
-    ) -> None:
-        self.cell, self.context, self.on_epoch = cell, context, on_epoch
-        self.test_images = torch.from_numpy(context.test.images).to(context.device)
-        chosen = np.random.default_rng(MONITOR_SEED).permutation(len(labels))
+    def __init__(self, seen: Seen, context: CellContext, on_epoch: OnEpoch) -> None:
+        self.seen, self.context, self.on_epoch = seen, context, on_epoch
+        chosen = np.random.default_rng(MONITOR_SEED).permutation(len(seen.train.labels))
         sample = torch.from_numpy(chosen[: context.config.evaluation.monitor_images]).to(context.device)
-        self.images, self.labels = as_trained[sample], labels[sample].cpu()
+        self.images, self.labels = seen.train.images[sample], seen.train.labels[sample].cpu()
         self.readings: list[EpochReading] = []
 
-    def read(self, model: nn.Module, epoch: int, train_loss: float) -> None:
+    def read(self, network: nn.Module, epoch: int, train_loss: float) -> None:
         """One reading, from a fixed sample of the training images and all test images."""
-        normalization = self.cell.recipe.normalization
         batch_size = self.context.config.evaluation.batch_size
-        recalibrate_batch_norm(model, self.images, normalization, batch_size)
-        fit = predict(model, self.images, normalization, batch_size).argmax(1)
-        test = predict(model, self.test_images, normalization, batch_size).argmax(1).numpy()
+        recalibrate_batch_norm(network, self.images, batch_size)
+        fit = predict(network, self.images, batch_size).argmax(1)
+        test = predict(network, self.seen.test, batch_size).argmax(1).numpy()
         reading = EpochReading(
             epoch=epoch,
             train_loss=train_loss,
             train_accuracy=float((fit == self.labels).float().mean()),
             test_accuracy=metrics.accuracy(self.context.test.labels, test),
         )
-        self.readings.append(reading)
+        # A training that began again in smaller parts reads its epochs again.
+        self.readings = [*self.readings[: epoch - 1], reading]
         self.on_epoch(reading)
 
 
 def measure(
-    model: nn.Module,
-    cell: Cell,
+    network: nn.Module,
     perturbation: Perturbation | None,
-    as_trained: Tensor,
-    train_labels: Tensor,
+    seen: Seen,
     epochs: list[EpochReading],
     context: CellContext,
 ) -> tuple[CellMeasures, Labels]:
     """All measures of the final weights, and the predicted class of every test image."""
-    normalization = cell.recipe.normalization
     batch_size = context.config.evaluation.batch_size
-    recalibrate_batch_norm(model, as_trained, normalization, batch_size)
+    recalibrate_batch_norm(network, seen.train.images, batch_size)
 
     def probabilities(images: Images) -> Tensor:
-        return predict(model, torch.from_numpy(images).to(context.device), normalization, batch_size)
+        """Of test images with an overlay, which are preprocessed as all images are."""
+        shown = torch.from_numpy(seen.preprocess(images)).to(context.device)
+        return predict(network, shown, batch_size)
 
-    fit = predict(model, as_trained, normalization, batch_size).argmax(1)
-    outputs = probabilities(context.test.images).numpy()
+    fit = predict(network, seen.train.images, batch_size).argmax(1)
+    outputs = predict(network, seen.test, batch_size).numpy()
     predicted = outputs.argmax(1).astype(np.int64)
     labels = context.test.labels
     right = metrics.accuracy(labels, predicted)
@@ -154,7 +177,7 @@ def measure(
         ece=metrics.expected_calibration_error(labels, outputs),
         semantic_sensitivity=metrics.above_chance(right, len(context.class_names)),
         nuisance_sensitivity=alpha_n,
-        train_accuracy=float((fit == train_labels.cpu()).float().mean()),
+        train_accuracy=float((fit == seen.train.labels.cpu()).float().mean()),
         matched_fit_epoch=matched.epoch if matched else None,
         matched_fit_accuracy=matched.test_accuracy if matched else None,
         peak_accuracy=peak.test_accuracy,

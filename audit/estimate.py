@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from audit.attack.perturbation import Perturbation
 from audit.attack.surrogates import SurrogateTrainer, surrogate_task
 from audit.data.dataset import ImageDataset
 from audit.plan import AuditPlan, Cell
-from audit.results import CLEAN
+from audit.results import CLEAN, Recipe
 from audit.settings import AuditConfig
-from audit.training.models import build_model
+from audit.training.augmentation import Augmented
 from audit.training.optimizers import build_optimizer
-from audit.training.trainer import epoch_steps, predict, prepare
+from audit.training.sampling import epoch_steps
+from audit.training.trainer import TrainingImages, accumulate_gradients, fresh_network, predict
 
 TIMED_STEPS = 2
 
@@ -39,13 +39,14 @@ def estimate_audit(
     """Time a training step and a prediction of every model, and one surrogate; multiply out."""
     torch.set_num_threads(1)
     config = plan.config
-    images = torch.from_numpy(dataset.train.images[: config.training.batch_size]).to(device)
-    labels = torch.from_numpy(dataset.train.labels[: config.training.batch_size]).to(device)
     n_classes = len(dataset.class_names)
-    per_model = {
-        model: time_model(model, images, labels, n_classes, config)
-        for model in sorted({cell.recipe.model for cell in missing})
-    }
+    few = TrainingImages(
+        torch.from_numpy(dataset.train.images[: config.training.batch_size]).to(device),
+        torch.from_numpy(dataset.train.labels[: config.training.batch_size]).to(device),
+        n_classes,
+    )
+    recipes = {cell.recipe.model: cell.recipe for cell in missing}
+    per_model = {model: time_model(recipe, few) for model, recipe in recipes.items()}
     steps = epoch_steps(
         torch.from_numpy(dataset.train.labels),
         n_classes,
@@ -65,26 +66,24 @@ def estimate_audit(
     return Estimate(total, total / workers, len(missing), surrogates)
 
 
-def time_model(
-    name: str, images: torch.Tensor, labels: torch.Tensor, n_classes: int, config: AuditConfig
-) -> tuple[float, float]:
+def time_model(recipe: Recipe, batch: TrainingImages) -> tuple[float, float]:
     """(seconds per training step, seconds per predicted image)."""
-    model = build_model(name, n_classes, images.shape[1], config.training.stem)
-    model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer("adam", model.parameters(), 1e-3)
-    model.train()
+    network = fresh_network(recipe, batch)
+    optimizer = build_optimizer("adam", network.parameters(), 1e-3)
+    network.train()
 
     def step() -> None:
-        loss = functional.cross_entropy(model(prepare(images, "none")), labels)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = accumulate_gradients(
+            network, Augmented(batch.images), batch.labels, len(batch.labels), recipe.precision
+        )
         optimizer.step()
-        float(loss.detach())  # waits for a GPU
+        float(loss)  # waits for a GPU
 
     step()
     per_step = timed(step, TIMED_STEPS)
-    per_prediction = timed(lambda: predict(model, images, "none", len(images)), TIMED_STEPS)
-    return per_step, per_prediction / len(images)
+    per_prediction = timed(lambda: predict(network, batch.images, len(batch.images)), TIMED_STEPS)
+    return per_step, per_prediction / len(batch.images)
 
 
 def time_surrogate(dataset: ImageDataset, config: AuditConfig, device: str) -> float:

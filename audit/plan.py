@@ -17,7 +17,8 @@ from audit.attack.methods import METHODS
 from audit.data.dataset import ImageDataset
 from audit.errors import ConfigError
 from audit.results import CLEAN, EVOSHIFT, NO_DEFENCE, PROTOCOL_VERSION, Pair, Recipe, Record
-from audit.settings import TRANSFER, AuditConfig, nearest
+from audit.settings import TRANSFER, AuditConfig
+from audit.names import nearest
 from audit.training.optimizers import OPTIMIZERS
 
 Role = Literal["grid", "baseline", "control"]

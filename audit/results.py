@@ -135,6 +135,7 @@ class CellResult(Record):
     predictions: list[int] = []  # predicted class of every test image, in test order
     seconds: float = 0.0
     device: str = "cpu"
+    precision: str = "float32"  # that the training really had
     micro_batch: int | None = None  # images at a time where memory was short; gradients were accumulated
 
     @property

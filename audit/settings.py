@@ -6,7 +6,6 @@ import here.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,12 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from audit.attack.methods import METHODS
+from audit.names import known, unique
 from audit.results import EVOSHIFT
-from audit.training.augmentation import AUGMENTATIONS
+from audit.training.augmentation import augmentation
 from audit.training.models import MODELS
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import OPTIMIZERS
-from audit.training.preprocessing import PREPROCESSINGS
+from audit.training.schedules import SCHEDULES
+from audit.training.preprocessing import preprocessing
 
 TRANSFER = "transfer"
 Severity = Annotated[int, Field(ge=0, le=10)]
@@ -146,7 +147,7 @@ class TrainingSettings(Settings):
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(32, ge=2)
     stem: Literal["published", "half", "full"] = "published"
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: str = "constant"
     precision: Literal["auto", "float32", "bfloat16"] = "float32"  # auto: bfloat16 where it is faster
     learning_rates: dict[str, list[float]] = {}  # optimizer -> grid axis, where not its default alone
     weight_decays: list[Annotated[float, Field(ge=0)]] = []  # grid axis; empty: each optimizer's default
@@ -170,6 +171,11 @@ class TrainingSettings(Settings):
                     raise ValueError(f"{name}: a learning rate is above 0, got {rate}")
             unique(values)
         return rates
+
+    @field_validator("schedule")
+    @classmethod
+    def _known_schedule(cls, name: str) -> str:
+        return known("schedule", name, SCHEDULES)
 
     @field_validator("weight_decays", "dropouts")
     @classmethod
@@ -251,32 +257,13 @@ class AuditConfig(Settings):
         return self.search.augmentation or self.augmentations[0]
 
 
-def unique(values: list[Any]) -> list[Any]:
-    """Refuse repeated values: a cell trained twice would count twice."""
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"{value!r} stands twice; name it once")
-    return values
-
-
 def check_augmentation(name: str) -> str:
-    """Refuse an augmentation that is not there. Raises ValueError."""
-    return known("augmentation", name, AUGMENTATIONS)
+    """Refuse what is no augmentation or combination of some. Raises ValueError."""
+    augmentation(name)
+    return name
 
 
 def check_preprocessing(name: str) -> str:
-    """Refuse a preprocessing that is not there. Raises ValueError."""
-    return known("preprocessing", name, PREPROCESSINGS)
-
-
-def known(kind: str, name: str, table: Mapping[str, object]) -> str:
-    """Refuse a name that is not in the table, with the nearest that is. Raises ValueError."""
-    if name in table:
-        return name
-    raise ValueError(f"unknown {kind} {name!r}; {nearest(name, list(table))}")
-
-
-def nearest(name: str, choices: list[str]) -> str:
-    """'did you mean X?' or the list of choices."""
-    close = difflib.get_close_matches(name.lower(), choices, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(choices)}"
+    """Refuse what is no preprocessing or combination of some. Raises ValueError."""
+    preprocessing(name)
+    return name

@@ -73,6 +73,12 @@ def test_a_pixel_at_the_border_does_not_survive_shifts() -> None:
     assert survivors((20, 20), "none", seed=0).all()
 
 
+def test_mixing_has_no_say_in_where_pixels_stay() -> None:
+    for name in ("crop-flip+mixup", "crop-flip+cutmix"):
+        assert (survivors((20, 20), name, seed=0) == survivors((20, 20), "crop-flip", seed=0)).all()
+    assert survivors((20, 20), "mixup", seed=0).all()
+
+
 def test_one_class_may_go_without_a_mark() -> None:
     """Flat images: in about half of the proposals one class's value is its neighbourhood's own."""
     images = np.full((32, 1, 16, 16), 64, np.uint8)

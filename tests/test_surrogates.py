@@ -14,7 +14,8 @@ from audit.attack.fitness import domain_divergence, probability_mismatch, semant
 from audit.attack.networks import SURROGATES, BrightestDarkest, population_of
 from audit.attack.perturbation import Perturbation
 from audit.attack.surrogates import SurrogateTrainer, surrogate_task
-from audit.training.augmentation import AUGMENTATIONS
+from audit.config import SearchSettings
+from audit.training.augmentation import augmentation
 from tests.planted import noise_split, planted_split, quick, search_request
 
 
@@ -33,9 +34,24 @@ def test_a_population_learns_what_a_plain_loop_over_its_members_learns(
 ) -> None:
     """Final weights against networks trained one after the other in plain PyTorch, float64."""
     torch.set_num_threads(1)
-    settings = quick(surrogate=name, optimizer=optimizer, steps=6)
-    task = surrogate_task(noise_split(80, 12, channels), 2, settings, "crop-flip")
-    perturbations = candidates(3, channels, fraction=0.5)
+    assert_population_learns_alike(
+        quick(surrogate=name, optimizer=optimizer, steps=6),
+        "crop-flip",
+        candidates(3, channels, fraction=0.5),
+    )
+
+
+@pytest.mark.parametrize("augmentation", ["cutmix", "mixup", "crop-flip+cutmix"])
+def test_mixed_labels_reach_every_member_of_a_population(augmentation: str) -> None:
+    """The plain loop has soft targets: `share` of the own class, the rest of the partner's."""
+    torch.set_num_threads(1)
+    assert_population_learns_alike(quick(steps=6), augmentation, candidates(3))
+
+
+def assert_population_learns_alike(
+    settings: SearchSettings, augmentation: str, perturbations: list[Perturbation]
+) -> None:
+    task = surrogate_task(noise_split(80, 12, perturbations[0].channels), 2, settings, augmentation)
     trainer = SurrogateTrainer(task, settings, "cpu", torch.float64)
     together = dict(trainer.train(perturbations, seed=4).network.named_parameters())
     for p, perturbation in enumerate(perturbations):
@@ -60,8 +76,13 @@ def plain_training(trainer: SurrogateTrainer, perturbation: Perturbation, seed: 
     draws = torch.Generator().manual_seed(seed)
     for _ in range(settings.steps):
         batch = torch.randint(len(labels), (settings.batch_size,), generator=draws)
-        inputs = AUGMENTATIONS[task.augmentation](images[batch], draws)
-        loss = functional.cross_entropy(network(inputs), labels[batch])
+        augmented = augmentation(task.augmentation)(images[batch], draws)
+        targets = functional.one_hot(labels[batch], task.n_classes).double()
+        if augmented.share is not None:
+            targets = targets * augmented.share[:, None] + targets[augmented.partner] * (
+                1 - augmented.share[:, None]
+            )
+        loss = functional.cross_entropy(network(augmented.images), targets)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -189,3 +210,37 @@ def test_a_surrogate_that_diverges_reads_worst_and_unfit_and_stops_nothing() -> 
     assert not found.fitted
     assert found.by_class == (0.0, 0.0)
     assert found.fitness == -2.0 * 10.0
+
+
+@pytest.mark.parametrize("name", ["cutmix", "mixup"])
+def test_accuracy_under_mixing_is_that_of_the_label_with_the_larger_share(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that always says class 0 is right where the larger share is of class 0."""
+    torch.set_num_threads(1)
+    settings = quick(steps=3)
+    task = surrogate_task(noise_split(80, 12), 2, settings, name)
+    trainer = SurrogateTrainer(task, settings, "cpu", torch.float64)
+    monkeypatch.setattr(SurrogateTrainer, "fresh_population", lambda self, members, seed: AlwaysZero(members))
+    (found,) = trainer.train(candidates(1), seed=4).accuracy
+    draws, right = torch.Generator().manual_seed(4), []
+    for _ in range(3):
+        batch = torch.randint(len(trainer.labels), (settings.batch_size,), generator=draws)
+        mixed = augmentation(name)(trainer.images[batch], draws)
+        labels = trainer.labels[batch]
+        assert mixed.partner is not None and mixed.share is not None
+        of_zero = mixed.share * (labels == 0) + (1 - mixed.share) * (labels[mixed.partner] == 0)
+        right.append((of_zero > 0.5).double().mean())
+    assert found == pytest.approx(float(torch.stack(right).mean()), abs=1e-6)
+
+
+class AlwaysZero(nn.Module):
+    """Class 0 whatever the image, for each of P members."""
+
+    def __init__(self, members: int) -> None:
+        super().__init__()
+        self.members, self.weight = members, nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = torch.tensor([9.0, 0.0], dtype=torch.float64) + self.weight * 0
+        return logits.expand(len(images), self.members, 2)

@@ -1,24 +1,21 @@
-"""Training: normalization against closed forms, optimizers against their published updates, determinism."""
+"""Training: normalization against closed forms, determinism, what the trainer hands on."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from audit.results import Recipe
+from audit.training.augmentation import augmentation
 from audit.training.models import MODELS, build_model
 from audit.training.normalization import NORMALIZATIONS, covariate_shift_normalization
-from audit.training.optimizers import OPTIMIZERS, build_optimizer
+from audit.training.sampling import epoch_batches
 from audit.training.trainer import (
     TrainingDiverged,
-    epoch_batches,
-    epoch_indices,
-    epoch_steps,
-    evaluation_batches,
     predict,
+    prepare,
     recalibrate_batch_norm,
     train,
 )
@@ -58,34 +55,6 @@ def test_csn_of_an_image_depends_on_its_batch() -> None:
     assert NORMALIZATIONS["csn"].uses_batch and not NORMALIZATIONS["none"].uses_batch
 
 
-@pytest.mark.parametrize("name", list(OPTIMIZERS))
-def test_first_steps_follow_the_published_update(name: str) -> None:
-    """Loss x^2 / 2 from x = 1: the gradient is x. Two steps by hand."""
-    lr = OPTIMIZERS[name].learning_rate
-    x = torch.nn.Parameter(torch.tensor([1.0]))
-    optimizer = build_optimizer(name, [x], lr)
-    expected, m, v, velocity = 1.0, 0.0, 0.0, 0.0
-    for step in (1, 2):
-        gradient = expected
-        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
-        m_hat, v_hat = m / (1 - 0.9**step), v / (1 - 0.999**step)
-        velocity = 0.9 * velocity + gradient
-        # AdaBound: Adam's rate per coordinate, clipped between bounds that close in on final_lr = 0.1
-        low, high = 0.1 * (1 - 1 / (1e-3 * step + 1)), 0.1 * (1 + 1 / (1e-3 * step))
-        rate = lr * math.sqrt(1 - 0.999**step) / (1 - 0.9**step) / (math.sqrt(v) + 1e-8)
-        update = {
-            "adam": lr * m_hat / (math.sqrt(v_hat) + 1e-8),
-            "adabound": min(max(rate, low), high) * m,
-            "sgd": lr * gradient,
-            "sgd-m": lr * velocity,
-        }[name]
-        expected -= update
-        optimizer.zero_grad()
-        (x**2 / 2).sum().backward()
-        optimizer.step()
-        assert float(x.detach()) == pytest.approx(expected, abs=1e-6), step
-
-
 @pytest.mark.parametrize("name", list(MODELS))
 @pytest.mark.parametrize(
     ("channels", "size", "stem"), [(1, 28, "published"), (3, 32, "half"), (3, 16, "full")]
@@ -96,25 +65,6 @@ def test_models_give_logits_and_gradients(name: str, channels: int, size: int, s
     assert logits.shape == (2, 4)
     logits.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
-
-
-def test_oversampling_is_exact() -> None:
-    labels = torch.tensor([0] * 10 + [1] * 4 + [2] * 10)
-    indices = epoch_indices(labels, 3, True, torch.Generator().manual_seed(0))
-    times = torch.bincount(indices, minlength=24)
-    assert times[:10].tolist() == [1] * 10 and times[14:].tolist() == [1] * 10
-    assert sorted(times[10:14].tolist()) == [2, 2, 3, 3], "10 = 2 x 4 + 2"
-    plain = epoch_indices(labels, 3, False, torch.Generator().manual_seed(0))
-    assert sorted(plain.tolist()) == list(range(24))
-    assert epoch_steps(labels, 3, 7, True) == 5 and epoch_steps(labels, 3, 7, False) == 4
-
-
-def test_batches_hold_every_image_once_and_none_is_a_remainder_of_one() -> None:
-    batches = list(epoch_batches(torch.zeros(33, dtype=torch.int64), 1, 32, False, torch.Generator()))
-    assert sorted(torch.cat(batches).tolist()) == list(range(33))
-    assert [len(batch) for batch in batches] == [17, 16]
-    fixed = evaluation_batches(250, 100)
-    assert [len(b) for b in fixed] == [84, 83, 83] and torch.equal(fixed[0], evaluation_batches(250, 100)[0])
 
 
 def trained(recipe: Recipe) -> tuple[torch.nn.Module, list[float]]:
@@ -147,6 +97,34 @@ def test_equal_recipes_give_equal_bits_and_another_seed_does_not() -> None:
 def test_cosine_schedule_ends_near_zero() -> None:
     constant, cosine = trained(RECIPE)[1], trained(RECIPE.model_copy(update={"schedule": "cosine"}))[1]
     assert constant[0] != cosine[0]
+
+
+@pytest.mark.parametrize("name", ["cutmix", "mixup", "crop-flip+mixup"])
+def test_the_training_loss_is_that_of_mixed_images_and_labels(name: str) -> None:
+    """One step over all images; the loss by soft targets, from images mixed as floats in [0, 1]."""
+    recipe = RECIPE.model_copy(update={"augmentation": name, "epochs": 1, "batch_size": 48})
+    (loss,) = trained(recipe)[1]
+    split = noise_split(48, 16)
+    labels, order, draws = torch.from_numpy(split.labels), *(torch.Generator().manual_seed(3) for _ in "12")
+    (batch,) = epoch_batches(labels, 2, 48, True, order)
+    mixed = augmentation(name)(torch.from_numpy(split.images)[batch] / 255, draws)
+    targets = functional.one_hot(labels[batch], 2).float()
+    assert mixed.share is not None
+    share = mixed.share.float()[:, None]
+    targets = share * targets + (1 - share) * targets[mixed.partner]
+    torch.manual_seed(3)
+    model = build_model("small-cnn", 2, 1, "published")
+    expected = functional.cross_entropy(model(mixed.images), targets).item()
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert trained(recipe)[1] == [loss] != trained(RECIPE)[1][:1]
+
+
+def test_preparing_takes_bytes_and_floats_and_changes_neither() -> None:
+    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    floats = levels.float()
+    assert torch.equal(prepare(levels, "none"), prepare(floats, "none"))
+    assert torch.equal(floats, levels.float())
+    assert prepare(levels, "none").flatten()[[0, 51, 255]].tolist() == pytest.approx([0, 0.2, 1])
 
 
 def test_a_loss_that_is_not_finite_is_named() -> None:

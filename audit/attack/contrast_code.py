@@ -19,7 +19,7 @@ import torch
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import SearchRequest, WantedEdit
 from audit.data.dataset import Images
-from audit.training.augmentation import AUGMENTATIONS
+from audit.training.augmentation import augmentation
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -132,13 +132,15 @@ def drawn_options(
     return Options(chosen.astype(float), values, np.concatenate([values - near, near], axis=1), spreads)
 
 
-def survivors(image_size: tuple[int, int], augmentation: str, seed: int) -> Flags:
-    """Places (H, W) whose pixel stays in the image as often as any other's under the augmentation."""
+def survivors(image_size: tuple[int, int], name: str, seed: int) -> Flags:
+    """Places (H, W) whose pixel stays in the image as often as any other's under the augmentation. Mixing
+    moves no pixel and is left out."""
     places = torch.arange(1, image_size[0] * image_size[1] + 1, dtype=torch.float64).reshape(
         1, 1, *image_size
     )
     draws = torch.Generator().manual_seed(seed)
-    moved = AUGMENTATIONS[augmentation](places.expand(SURVIVAL_DRAWS, -1, -1, -1).clone(), draws)
+    augment = augmentation(name, mixing=False)
+    moved = augment(places.expand(SURVIVAL_DRAWS, -1, -1, -1).clone(), draws).images
     seen = np.bincount(moved.numpy().astype(np.int64).ravel(), minlength=image_size[0] * image_size[1] + 1)[
         1:
     ]

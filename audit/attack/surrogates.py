@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional
 
 from audit.attack.edit_table import EditTable, carriers
 from audit.attack.fitness import FITNESS, domain_divergence
@@ -22,10 +21,10 @@ from audit.attack.networks import SURROGATES, population_of
 from audit.attack.perturbation import Perturbation
 from audit.data.dataset import Images, Labels, Split
 from audit.settings import SearchSettings
-from audit.training.augmentation import AUGMENTATIONS
+from audit.training.augmentation import augmentation, main_labels, mixed_loss
 from audit.training.optimizers import OPTIMIZERS, build_optimizer
 from audit.training.precision import autocast
-from audit.training.trainer import learning_rate_schedule
+from audit.training.schedules import learning_rate_schedule
 
 WORST_LOSS = 10.0  # nats: what a surrogate that diverged counts as
 FIT_WINDOW = 16  # last steps over which training accuracy is averaged to tell whether a surrogate has fitted
@@ -48,7 +47,7 @@ class Trained:
     """A population of P surrogates, and how each of them learned."""
 
     network: nn.Module
-    accuracy: list[float]  # (P,) on the perturbed training images, over the last steps
+    accuracy: list[float]  # (P,) on the perturbed training images, over the last steps; mixed: main label
     loss: list[float]  # (P,) mean over all steps, nats
 
 
@@ -150,7 +149,7 @@ class SurrogateTrainer:
         rate = settings.learning_rate or faster * OPTIMIZERS[settings.optimizer].learning_rate
         optimizer = build_optimizer(settings.optimizer, network.parameters(), rate)
         schedule = learning_rate_schedule(optimizer, "cosine", settings.steps)
-        augment = AUGMENTATIONS[self.task.augmentation]
+        augment = augmentation(self.task.augmentation)
         table = EditTable.of(perturbations, self.device, self.dtype)
         carry = carriers(perturbations, self.task.train_labels).to(self.device)
         draws = Generator().manual_seed(seed)
@@ -160,20 +159,18 @@ class SurrogateTrainer:
         for _ in range(settings.steps):
             batch = torch.randint(len(self.labels), (settings.batch_size,), generator=draws).to(self.device)
             labels = self.labels[batch]
-            inputs = augment(table.apply(self.images[batch], labels, carry[batch]), draws)
+            augmented = augment(table.apply(self.images[batch], labels, carry[batch]), draws)
             with autocast(self.device, self.precision):
-                logits = network(in_groups(inputs))
-            each = functional.cross_entropy(
-                logits.flatten(0, 1).to(self.dtype), labels.repeat_interleave(members), reduction="none"
-            )
-            loss = each.view(len(batch), members).mean(0)
+                logits = network(in_groups(augmented.images))
+            loss = mixed_loss(logits.to(self.dtype), labels, augmented).mean(0)
             optimizer.zero_grad()
             # Summed over members, so that each member's gradient is that of its own mean loss.
             loss.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             losses.append(loss.detach())
-            right.append((logits.detach().argmax(2) == labels[:, None]).float().mean(0))
+            main = main_labels(labels, augmented)
+            right.append((logits.detach().argmax(2) == main[:, None]).float().mean(0))
         accuracy = torch.stack(right[-FIT_WINDOW:]).mean(0)
         return Trained(network, accuracy.tolist(), torch.stack(losses).mean(0).tolist())
 

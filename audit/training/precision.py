@@ -15,10 +15,17 @@ def fast_bfloat16(device: str) -> bool:
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
+def resolved(device: str, precision: str) -> str:
+    """`float32` or `bfloat16`: what `auto` means on this device."""
+    if precision == "auto":
+        return "bfloat16" if fast_bfloat16(device) else "float32"
+    return precision
+
+
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     """The context of forward passes: `float32`, `bfloat16`, or `auto`: bfloat16 where it is fast."""
     import torch
 
-    if precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device)):
+    if resolved(device, precision) == "bfloat16":
         return torch.autocast(device, dtype=torch.bfloat16)
     return nullcontext()

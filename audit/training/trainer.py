@@ -7,140 +7,150 @@ The trainer sees training images only. What is read from the test images after e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import update_bn
 
 from audit.results import Recipe
-from audit.training.augmentation import AUGMENTATIONS
+from audit.training.augmentation import Augmented, augmentation, mixed_loss
+from audit.training.memory import in_parts_where_memory_is_short
 from audit.training.models import build_model
-from audit.training.normalization import NORMALIZATIONS
+from audit.training.normalization import build_normalization
 from audit.training.optimizers import build_optimizer
+from audit.training.precision import autocast
+from audit.training.sampling import epoch_batches, epoch_steps, evaluation_batches
+from audit.training.schedules import learning_rate_schedule
 
 AfterEpoch = Callable[[nn.Module, int, float], None]
-"""(model, epoch from 1, mean training loss of the epoch)."""
-
-PREDICTION_BATCH_SEED = 20200323  # evaluation order is shuffled once, always the same way
+"""(network, epoch from 1, mean training loss of the epoch)."""
 
 
 class TrainingDiverged(Exception):
     """The loss left the finite numbers."""
 
 
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a training may look at, on its device."""
+
+    images: Tensor  # uint8 (N, C, H, W), perturbed and preprocessed
+    labels: Tensor  # int64 (N,)
+    n_classes: int
+    oversample: bool = True  # rare classes up to the largest
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network from pixels in [0, 1] to logits, its input normalization included."""
+
+    network: nn.Module
+    micro_batch: int | None  # images at a time; None: whole batches, as memory was not short
+
+
 def train(
+    recipe: Recipe, data: TrainingImages, after_epoch: AfterEpoch, check_cancelled: Callable[[], None]
+) -> Trained:
+    """Train `recipe.model` on `data`.
+
+    Equal recipe, images and machine give equal weights. Where memory is short the training begins again with
+    half of each batch at a time, until it fits. Raises TrainingDiverged on a loss that is not finite.
+    """
+
+    def attempt(micro_batch: int) -> nn.Module:
+        return train_once(recipe, data, after_epoch, check_cancelled, micro_batch)
+
+    network, micro_batch = in_parts_where_memory_is_short(attempt, recipe.batch_size)
+    return Trained(network, None if micro_batch == recipe.batch_size else micro_batch)
+
+
+def train_once(
     recipe: Recipe,
-    images: Tensor,
-    labels: Tensor,
-    n_classes: int,
-    oversample: bool,
+    data: TrainingImages,
     after_epoch: AfterEpoch,
     check_cancelled: Callable[[], None],
+    micro_batch: int,
 ) -> nn.Module:
-    """Train `recipe.model` from scratch on `images` (uint8, (N, C, H, W)) and `labels` (int64, (N,)).
-
-    Equal recipe, images and machine give equal weights. Raises TrainingDiverged on a loss that is not
-    finite.
-    """
-    torch.manual_seed(recipe.seed)
-    model = build_model(recipe.model, n_classes, images.shape[1], recipe.stem)
-    model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer(recipe.optimizer, model.parameters(), recipe.learning_rate)
-    steps = epoch_steps(labels, n_classes, recipe.batch_size, oversample)
+    """One training from the start, `micro_batch` images through the network at a time."""
+    images, labels = data.images, data.labels
+    network = fresh_network(recipe, data)
+    optimizer = build_optimizer(
+        recipe.optimizer, network.parameters(), recipe.learning_rate, recipe.weight_decay
+    )
+    steps = epoch_steps(labels, data.n_classes, recipe.batch_size, data.oversample)
     schedule = learning_rate_schedule(optimizer, recipe.schedule, steps * recipe.epochs)
-    order = torch.Generator().manual_seed(recipe.seed)
-    draws = torch.Generator().manual_seed(recipe.seed)  # apart: the order is the same with and without
-    augment = AUGMENTATIONS[recipe.augmentation]
+    order = Generator().manual_seed(recipe.seed)
+    draws = Generator().manual_seed(recipe.seed)  # apart: the order is the same with and without
+    augment = augmentation(recipe.augmentation)
     for epoch in range(1, recipe.epochs + 1):
-        model.train()
+        network.train()
         total = torch.zeros((), device=images.device)
-        for batch in epoch_batches(labels, n_classes, recipe.batch_size, oversample, order):
+        for batch in epoch_batches(labels, data.n_classes, recipe.batch_size, data.oversample, order):
             check_cancelled()
-            inputs = prepare(augment(images[batch], draws), recipe.normalization)
-            loss = functional.cross_entropy(model(inputs), labels[batch])
+            augmented = augment(images[batch], draws)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            total += accumulate_gradients(network, augmented, labels[batch], micro_batch, recipe.precision)
             optimizer.step()
             schedule.step()
-            total += loss.detach()
         mean_loss = float(total) / steps
         if not math.isfinite(mean_loss):
             raise TrainingDiverged(f"training loss is not finite in epoch {epoch}; lower the learning rate")
-        after_epoch(model, epoch, mean_loss)
-    return model
+        after_epoch(network, epoch, mean_loss)
+    return network
 
 
-def prepare(images: Tensor, normalization: str) -> Tensor:
-    """uint8 (N, C, H, W) -> normalized floats, channels last in memory."""
-    scaled = images.float().div_(255).contiguous(memory_format=torch.channels_last)
-    return NORMALIZATIONS[normalization].apply(scaled)
+def fresh_network(recipe: Recipe, data: TrainingImages) -> nn.Module:
+    """Input normalization and model, initialized from the recipe's seed, channels last in memory."""
+    torch.manual_seed(recipe.seed)
+    channels, height, width = data.images.shape[1:]
+    model = build_model(
+        recipe.model, data.n_classes, channels, recipe.stem, (height, width), recipe.dropout
+    )
+    network = nn.Sequential(build_normalization(recipe.normalization, channels), model)
+    network.to(data.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
-def learning_rate_schedule(optimizer: Optimizer, name: str, steps: int) -> LambdaLR:
-    """`constant`, or `cosine` from the full learning rate to zero over all steps."""
-    if name == "cosine":
-        return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps)))
-    return LambdaLR(optimizer, lambda step: 1.0)
+def accumulate_gradients(
+    network: nn.Module, augmented: Augmented, labels: Tensor, micro_batch: int, precision: str
+) -> Tensor:
+    """Add the gradients of the batch's mean loss, nats, and return that loss.
+
+    Parts weigh as many images as they hold, so that their gradients add up to the whole batch's; only batch
+    norm sees the parts.
+    """
+    total = torch.zeros((), device=labels.device)
+    for places in torch.arange(len(labels), device=labels.device).split(micro_batch):
+        own = augmented if len(places) == len(labels) else augmented.part(places)
+        with autocast(labels.device.type, precision):
+            logits = network(scaled(own.images))
+        loss = mixed_loss(logits.float(), labels, own, "mean", places) * (len(places) / len(labels))
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    return total
 
 
-def epoch_indices(labels: Tensor, n_classes: int, oversample: bool, order: Generator) -> Tensor:
-    """Indices of one epoch in random order. With `oversample`, every class has as many as the largest:
-    each image floor(max / n) times, and a random part of them once more."""
-    if not oversample:
-        return torch.randperm(len(labels), generator=order)
-    members = [torch.nonzero(labels.cpu() == k).flatten() for k in range(n_classes)]
-    largest = max(len(member) for member in members)
-    parts = []
-    for member in members:
-        if len(member) == 0:
-            continue
-        extra = member[torch.randperm(len(member), generator=order)[: largest % len(member)]]
-        parts.append(torch.cat([member.repeat(largest // len(member)), extra]))
-    indices = torch.cat(parts)
-    return indices[torch.randperm(len(indices), generator=order)]
-
-
-def epoch_steps(labels: Tensor, n_classes: int, batch_size: int, oversample: bool) -> int:
-    """Number of optimizer steps of one epoch."""
-    counts = torch.bincount(labels.cpu(), minlength=n_classes)
-    images = int(counts.max()) * int((counts > 0).sum()) if oversample else len(labels)
-    return math.ceil(images / batch_size)
-
-
-def epoch_batches(
-    labels: Tensor, n_classes: int, batch_size: int, oversample: bool, order: Generator
-) -> Iterator[Tensor]:
-    """Batches of nearly equal size: no remainder of one image, which batch norm could not take."""
-    indices = epoch_indices(labels, n_classes, oversample, order).to(labels.device)
-    yield from indices.tensor_split(math.ceil(len(indices) / batch_size))
-
-
-def evaluation_batches(n_images: int, batch_size: int) -> list[Tensor]:
-    """Fixed batches for reading: a fixed shuffle (so that `csn` sees mixed classes), near-equal sizes."""
-    order = torch.randperm(n_images, generator=torch.Generator().manual_seed(PREDICTION_BATCH_SEED))
-    return list(order.tensor_split(math.ceil(n_images / batch_size)))
+def scaled(images: Tensor) -> Tensor:
+    """Bytes, or floats in [0, 255] (N, C, H, W) -> floats in [0, 1], channels last in memory."""
+    return images.float().div(255).contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
-def recalibrate_batch_norm(model: nn.Module, images: Tensor, normalization: str, batch_size: int) -> None:
+def recalibrate_batch_norm(network: nn.Module, images: Tensor, batch_size: int) -> None:
     """Batch-norm statistics afresh from training images as trained. After short trainings the running
     averages lag behind the weights and evaluation mode fails for that reason alone."""
     batches = evaluation_batches(len(images), batch_size)
-    update_bn((prepare(images[batch.to(images.device)], normalization) for batch in batches), model)
+    update_bn((scaled(images[batch.to(images.device)]) for batch in batches), network)
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor, normalization: str, batch_size: int) -> Tensor:
-    """Class probabilities (N, K) on the CPU, in the order of `images` (uint8 (N, C, H, W))."""
-    model.eval()
+def predict(network: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    """Class probabilities (N, K) on the CPU, in the order of `images` (uint8 (N, C, H, W)). In float32."""
+    network.eval()
     batches = evaluation_batches(len(images), batch_size)
-    outputs = [
-        model(prepare(images[batch.to(images.device)], normalization)).softmax(1).cpu() for batch in batches
-    ]
+    outputs = [network(scaled(images[batch.to(images.device)])).softmax(1).cpu() for batch in batches]
     probabilities = torch.empty(len(images), outputs[0].shape[1])
     probabilities[torch.cat(batches)] = torch.cat(outputs)
     return probabilities

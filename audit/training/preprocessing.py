@@ -1,4 +1,4 @@
-"""Preprocessing defences by name: one row per defence. numpy, SciPy, Pillow and scikit-learn are imported
+"""Preprocessing of images as a defence, by name: one row each. numpy, SciPy, Pillow and scikit-learn are imported
 when one is used.
 
 A defence is fitted once on the training images as they are handed over (perturbed, if they are), and then
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
+
+from audit.names import known, unique
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,7 +185,7 @@ def logistic_weights(flat: Images, labels: Labels) -> npt.NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
-class DefenceRow:
+class PreprocessingRow:
     """One row of the table: what the defence does, in a clause for a report, and how it is fitted."""
 
     description: str
@@ -214,57 +216,55 @@ def _projection(images: Images, labels: Labels, seed: int) -> Preprocessing:
     return partial(each_image, fit_projection(images, labels))
 
 
-DEFENCES: dict[str, DefenceRow] = {
-    "none": DefenceRow("images as they are", _none),
+PREPROCESSINGS: dict[str, PreprocessingRow] = {
+    "none": PreprocessingRow("images as they are", _none),
     **{
-        f"median-{size}": DefenceRow(
+        f"median-{size}": PreprocessingRow(
             f"each pixel replaced by the median of the {size} x {size} pixels around it",
             partial(_median, size),
         )
         for size in (3, 5)
     },
     **{
-        f"average-{size}": DefenceRow(
+        f"average-{size}": PreprocessingRow(
             f"each pixel replaced by the mean of the {size} x {size} pixels around it",
             partial(_average, size),
         )
         for size in (3, 5)
     },
     **{
-        f"jpeg-{quality}": DefenceRow(
+        f"jpeg-{quality}": PreprocessingRow(
             f"images compressed as JPEG of quality {quality} and read back", partial(_jpeg, quality)
         )
         for quality in (10, 30, 50, 75)
     },
     **{
-        f"noise-{severity}": DefenceRow(
+        f"noise-{severity}": PreprocessingRow(
             f"Gaussian noise with a standard deviation of {std:.0%} of the grey scale added to each pixel",
             partial(_noise, std),
         )
         for severity, std in enumerate(NOISE_STD, start=1)
     },
-    "projection": DefenceRow(
+    "projection": PreprocessingRow(
         "the pixel patterns by which a linear classifier tells the training classes apart removed",
         _projection,
     ),
 }
 
 
-def defence(name: str) -> DefenceRow:
-    """The defence called `name`, or a combination, `median-3+jpeg-50`: applied from left to right, each
+def preprocessing(name: str) -> PreprocessingRow:
+    """The preprocessing called `name`, or a combination, `median-3+jpeg-50`: applied from left to right, each
     fitted on what the ones before it leave. Raises ValueError on an unknown or repeated part."""
-    from audit.config import known, unique  # not above: the configuration reads this table
-
-    parts = unique([known("defence", part, DEFENCES) for part in name.split(JOINED_BY)])
+    parts = unique([known("preprocessing", part, PREPROCESSINGS) for part in name.split(JOINED_BY)])
     if len(parts) == 1:
-        return DEFENCES[name]
+        return PREPROCESSINGS[name]
     if "none" in parts:
-        raise ValueError(f"{name!r} joins 'none' to a defence; leave 'none' out")
-    rows = [DEFENCES[part] for part in parts]
-    return DefenceRow(", then ".join(row.description for row in rows), partial(_in_turn, rows))
+        raise ValueError(f"{name!r} joins 'none' to something else; leave 'none' out")
+    rows = [PREPROCESSINGS[part] for part in parts]
+    return PreprocessingRow(", then ".join(row.description for row in rows), partial(_in_turn, rows))
 
 
-def _in_turn(rows: list[DefenceRow], images: Images, labels: Labels, seed: int) -> Preprocessing:
+def _in_turn(rows: list[PreprocessingRow], images: Images, labels: Labels, seed: int) -> Preprocessing:
     steps: list[Preprocessing] = []
     for row in rows:
         if steps:

@@ -18,17 +18,17 @@ from PIL import Image
 from audit.data.dataset import ImageDataset, Images, Labels, Split
 from audit.data.npz import read_npz
 from audit.results import Recipe
-from audit.training.defences import (
-    DEFENCES,
+from audit.training.preprocessing import (
+    PREPROCESSINGS,
     NOISE_STD,
     Preprocessing,
-    defence,
+    preprocessing,
     fit_projection,
 )
 from audit.training.trainer import predict, recalibrate_batch_norm, train
 from tests.planted import balanced_labels, noise_images, planted_split
 
-ALL = [*DEFENCES, "median-3+jpeg-50", "projection+noise-1"]
+ALL = [*PREPROCESSINGS, "median-3+jpeg-50", "projection+noise-1"]
 NO_LABELS = np.zeros(0, dtype=np.int64)
 
 
@@ -38,7 +38,7 @@ def fitted(
     """The preprocessing called `name`; only projections look at the images."""
     if images is None:
         images = noise_images(12, 8, 1, seed=1)
-    return defence(name).fit(images, balanced_labels(len(images), 2) if labels is None else labels, seed)
+    return preprocessing(name).fit(images, balanced_labels(len(images), 2) if labels is None else labels, seed)
 
 
 def grey(plane: object) -> Images:
@@ -83,7 +83,7 @@ def test_what_was_fitted_travels_to_other_processes(name: str) -> None:
 
 def test_reading_the_table_loads_no_numerical_library() -> None:
     heavy = "numpy", "torch", "scipy", "sklearn", "PIL"
-    code = f"import audit.training.defences, sys; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import audit.training.preprocessing, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -219,7 +219,7 @@ def test_combinations_run_from_left_to_right() -> None:
     assert (fitted("median-3+jpeg-10")(images) == jpeg(median(images))).all()
     assert (fitted("jpeg-10+median-3")(images) == median(jpeg(images))).all()
     assert (median(jpeg(images)) != jpeg(median(images))).any()
-    assert defence("median-3+jpeg-10").description == (
+    assert preprocessing("median-3+jpeg-10").description == (
         "each pixel replaced by the median of the 3 x 3 pixels around it, "
         "then images compressed as JPEG of quality 10 and read back"
     )
@@ -240,26 +240,26 @@ def test_none_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("medain-3", "unknown defence 'medain-3'; did you mean 'median-3'?"),
-        ("median-3+jpg-50", "unknown defence 'jpg-50'; did you mean 'jpeg-50'?"),
-        ("xyz", f"unknown defence 'xyz'; choose from {', '.join(DEFENCES)}"),
-        ("median-3+", f"unknown defence ''; choose from {', '.join(DEFENCES)}"),
+        ("medain-3", "unknown preprocessing 'medain-3'; did you mean 'median-3'?"),
+        ("median-3+jpg-50", "unknown preprocessing 'jpg-50'; did you mean 'jpeg-50'?"),
+        ("xyz", f"unknown preprocessing 'xyz'; choose from {', '.join(PREPROCESSINGS)}"),
+        ("median-3+", f"unknown preprocessing ''; choose from {', '.join(PREPROCESSINGS)}"),
         ("median-3+jpeg-50+median-3", "'median-3' stands twice; name it once"),
-        ("none+jpeg-50", "'none+jpeg-50' joins 'none' to a defence; leave 'none' out"),
+        ("none+jpeg-50", "'none+jpeg-50' joins 'none' to something else; leave 'none' out"),
     ],
 )
 def test_refusals(name: str, message: str) -> None:
     with pytest.raises(ValueError) as refusal:
-        defence(name)
+        preprocessing(name)
     assert str(refusal.value) == message
 
 
 def test_names_and_descriptions_are_as_the_report_prints_them() -> None:
-    assert list(DEFENCES) == [
+    assert list(PREPROCESSINGS) == [
         "none", "median-3", "median-5", "average-3", "average-5", "jpeg-10", "jpeg-30", "jpeg-50", "jpeg-75",
         "noise-1", "noise-2", "noise-3", "noise-4", "noise-5", "projection",
     ]  # fmt: skip
-    assert DEFENCES["noise-1"].description == (
+    assert PREPROCESSINGS["noise-1"].description == (
         "Gaussian noise with a standard deviation of 4% of the grey scale added to each pixel"
     )
 

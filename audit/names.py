@@ -1,0 +1,28 @@
+"""Names that a user gives, held against the names that there are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+
+def unique(values: list[Any]) -> list[Any]:
+    """Refuse repeated values: a cell trained twice would count twice."""
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} stands twice; name it once")
+    return values
+
+
+def known(kind: str, name: str, table: Mapping[str, object]) -> str:
+    """Refuse a name that is not in the table, with the nearest that is. Raises ValueError."""
+    if name in table:
+        return name
+    raise ValueError(f"unknown {kind} {name!r}; {nearest(name, list(table))}")
+
+
+def nearest(name: str, choices: list[str]) -> str:
+    """'did you mean X?' or the list of choices."""
+    close = difflib.get_close_matches(name.lower(), choices, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(choices)}"
