@@ -24,6 +24,9 @@ from audit.results import (
     PerturbationRecord,
 )
 from audit.settings import AuditConfig
+from audit.training.augmentation import AUGMENTATIONS
+from audit.training.normalization import NORMALIZATIONS
+from audit.training.preprocessing import PREPROCESSINGS
 
 
 def assemble_result(
@@ -58,6 +61,7 @@ def assemble_result(
         cells=cells,
         conditions=conditions,
         scores=robustness_scores(evidence),
+        defences=defences_in_words(config),
         baseline=f"{baseline[0]} with {baseline[1]}, {defence_words(baseline[2])}",
         baseline_pair=baseline,
         finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance),
@@ -65,6 +69,16 @@ def assemble_result(
         environment=environment,
         seconds=seconds,
     )
+
+
+def defences_in_words(config: AuditConfig) -> dict[str, str]:
+    """What each normalization, augmentation and preprocessing of the grid does."""
+    found = {name: NORMALIZATIONS[name].description for name in config.normalizations}
+    for name in config.augmentations:
+        found |= {part: AUGMENTATIONS[part].description for part in name.split("+")}
+    for name in config.preprocessings:
+        found |= {part: PREPROCESSINGS[part].description for part in name.split("+")}
+    return {name: words for name, words in found.items() if name != NO_DEFENCE}
 
 
 def shareable_config(config: AuditConfig) -> dict[str, object]:

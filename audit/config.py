@@ -16,8 +16,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from audit.errors import ConfigError
-from audit.settings import AuditConfig
 from audit.names import nearest
+from audit.settings import AuditConfig
 
 YAML_PROBLEMS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What PyYAML raises: its own errors, and Python's for scalars such as 2021-99-99 or `!!int ''`."""

@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from audit.attack.perturbation import Perturbation
-from audit.attack.surrogates import Reading, SurrogateTask, SurrogateTrainer
+from audit.attack.surrogate_task import SurrogateTask
+from audit.attack.surrogates import Reading, SurrogateTrainer
 from audit.cells import CellContext, run_cell
 from audit.errors import EXIT_INCOMPLETE, AuditError
 from audit.plan import Cell
@@ -89,8 +90,7 @@ class InProcessEngine:
         self.trainer: SurrogateTrainer | None = None
 
     def __enter__(self) -> InProcessEngine:
-        if self.context.device == "cpu":
-            _one_thread()
+        _prepare_process(self.context)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -194,18 +194,27 @@ _worker: dict[str, Any] = {}  # what this worker process holds; filled once by `
 
 def _start_worker(context: CellContext, task: SurrogateTask | None, events: Any, cancel: EventFlag) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, through the flag
-    _one_thread()
+    _prepare_process(context)
     _worker.update(context=context, task=task, events=events, cancel=cancel)
 
 
-def _one_thread() -> None:
+def _prepare_process(context: CellContext) -> None:
     import torch
 
-    torch.set_num_threads(1)
-    _keep_freed_memory()
+    if context.device == "cpu":
+        torch.set_num_threads(1)
+        keep_freed_memory()
+    elif context.config.deterministic:
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # asked for by cuBLAS; before its first use
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    else:
+        torch.backends.cudnn.benchmark = True  # shapes of batches repeat
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep what is freed. Otherwise every tensor of some 100 kB is fresh from the kernel each time,
     page by page: a fifth of the time of a surrogate's step. No effect with other C libraries."""
     with contextlib.suppress(AttributeError, OSError):

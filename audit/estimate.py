@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from audit.attack.perturbation import Perturbation
-from audit.attack.surrogates import SurrogateTrainer, surrogate_task
+from audit.attack.surrogate_task import surrogate_task
+from audit.attack.surrogates import SurrogateTrainer
 from audit.data.dataset import ImageDataset
 from audit.plan import AuditPlan, Cell
 from audit.results import CLEAN, Recipe
@@ -94,8 +95,9 @@ def time_surrogate(dataset: ImageDataset, config: AuditConfig, device: str) -> f
     nothing = Perturbation(
         image_size=dataset.image_size, channels=dataset.channels, n_classes=task.n_classes, edits=()
     )
-    trainer.train([nothing], seed=0)
-    return timed(lambda: trainer.train([nothing], seed=0), 1) / few.steps * config.search.steps
+    images = trainer.population([nothing])
+    trainer.train(images, seed=0)
+    return timed(lambda: trainer.train(images, seed=0), 1) / few.steps * config.search.steps
 
 
 def timed(work: Callable[[], object], repeats: int) -> float:

@@ -16,9 +16,9 @@ from audit.attack.budget import Budget, planned_budget
 from audit.attack.methods import METHODS
 from audit.data.dataset import ImageDataset
 from audit.errors import ConfigError
+from audit.names import nearest
 from audit.results import CLEAN, EVOSHIFT, NO_DEFENCE, PROTOCOL_VERSION, Pair, Recipe, Record
 from audit.settings import TRANSFER, AuditConfig
-from audit.names import nearest
 from audit.training.optimizers import OPTIMIZERS
 
 Role = Literal["grid", "baseline", "control"]
@@ -249,6 +249,7 @@ def measured_by(config: AuditConfig) -> dict[str, object]:
         "batch_size": config.evaluation.batch_size,
         "monitor_images": config.evaluation.monitor_images,
         "oversample": config.training.oversample,
+        "deterministic": config.deterministic,
     }
 
 

@@ -315,6 +315,7 @@ class AuditResult(Record):
     cells: list[CellResult]
     conditions: list[ConditionSummary]
     scores: list[ScoreRow]
+    defences: dict[str, str]  # what each part of a defence does, in words
     baseline: str  # in words
     baseline_pair: Pair
     finding: Finding

@@ -11,7 +11,7 @@ from audit.assemble import assemble_result
 from audit.attack.methods import METHODS
 from audit.attack.perturbation import Artefact, Perturbation
 from audit.attack.search import KeptReadings, SearchRequest
-from audit.attack.surrogates import SurrogateTask, surrogate_task
+from audit.attack.surrogate_task import SurrogateTask, surrogate_task
 from audit.cells import CellContext
 from audit.data.dataset import ImageDataset
 from audit.engines import choose_device, make_engine, worker_count

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -19,8 +19,8 @@ from audit.training.augmentation import augmentation
 from audit.training.models import MODELS
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import OPTIMIZERS
-from audit.training.schedules import SCHEDULES
 from audit.training.preprocessing import preprocessing
+from audit.training.schedules import SCHEDULES
 
 TRANSFER = "transfer"
 Severity = Annotated[int, Field(ge=0, le=10)]
@@ -215,6 +215,7 @@ class AuditConfig(Settings):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    deterministic: bool = False  # on a GPU: equal bits from equal seeds, at a cost; a CPU always gives them
     workers: int | None = Field(None, ge=1, le=256)  # None: one per core on a CPU, 1 on a GPU
 
     @field_validator("models")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -17,27 +18,21 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.profiler import ProfilerActivity, profile
 
 from audit.attack.baselines import random_edits
 from audit.attack.networks import SURROGATES
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import KeptReadings, SearchRequest
-from audit.attack.surrogates import SurrogateTask, SurrogateTrainer, surrogate_task
+from audit.attack.surrogate_task import SurrogateTask, surrogate_task
+from audit.attack.surrogates import SurrogateTrainer
 from audit.cells import CellContext
 from audit.data.dataset import ImageDataset
 from audit.data.load import load_dataset
 from audit.engines import choose_device, make_engine, worker_count
 from audit.settings import AuditConfig, DataSettings, SearchSettings
 
-KINDS = {
-    "convolution": ("convolution", "conv2d"),
-    "batch norm": ("batch_norm",),
-    "pooling": ("pool", "maximum", "minimum"),
-    "ReLU": ("threshold", "relu", "clamp_min"),
-    "perturbation, batches": ("index", "gather", "scatter", "where", "copy_", "randint"),
-    "optimizer": ("optimizer", "adam"),
-}
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.machine import peak, time_by_kind
 
 
 def candidates(
@@ -128,36 +123,17 @@ def multiplications(settings: SearchSettings, task: SurrogateTask) -> float:
     return 3.0 * total * settings.batch_size
 
 
-def peak(dtype: torch.dtype) -> float:
-    """Measured matrix-multiply rate of one thread, operations per second."""
-    a = torch.rand(1024, 1024).to(dtype)
-    a @ a
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        a @ a
-        seconds.append(time.perf_counter() - started)
-    return float(2 * 1024**3 / min(seconds))
-
-
 def share_of_peak(dataset: ImageDataset, settings: SearchSettings) -> dict[str, object]:
     """One training on one thread: its rate, the machine's, and the time by kind of operation."""
     torch.set_num_threads(1)
     task = surrogate_task(dataset.train, len(dataset.class_names), settings)
     trainer = SurrogateTrainer(task, settings, "cpu")
     (candidate,) = candidates(dataset, task, settings, 1)
-    trainer.train([candidate], 0)
+    trainer.train(trainer.population([candidate]), 0)
     started = time.perf_counter()
-    trainer.train([candidate], 0)
+    trainer.train(trainer.population([candidate]), 0)
     step = (time.perf_counter() - started) / settings.steps
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        trainer.train([candidate], 0)
-    spent = dict.fromkeys([*KINDS, "other"], 0.0)
-    for event in profiler.key_averages():
-        name = event.key.lower()
-        kind = next((k for k, words in KINDS.items() if any(word in name for word in words)), "other")
-        spent[kind] += event.self_cpu_time_total
-    whole = sum(spent.values())
+    spent = time_by_kind(lambda: trainer.train(trainer.population([candidate]), 0))
     dtype = torch.float32 if settings.precision == "float32" else torch.bfloat16
     rate = multiplications(settings, task) / step
     return {
@@ -165,7 +141,7 @@ def share_of_peak(dataset: ImageDataset, settings: SearchSettings) -> dict[str, 
         "gflops": rate / 1e9,
         "peak_gflops": {str(d).removeprefix("torch."): peak(d) / 1e9 for d in {torch.float32, dtype}},
         "share_of_peak": rate / peak(dtype),
-        "time": {kind: value / whole for kind, value in spent.items()},
+        "time": spent,
     }
 
 

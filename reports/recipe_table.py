@@ -36,7 +36,7 @@ def recipe_table(result: AuditResult) -> Block:
             for title, width, _ in columns
         ],
         [list(row) for row in rows],
-        " ".join(filter(None, [augmentation_note(result), memory_note(result)])),
+        memory_note(result),
     )
 
 
@@ -64,10 +64,3 @@ def memory_note(result: AuditResult) -> str:
         f"Memory was short in {words.count(short, 'training')}: batches went through the network in parts of "
         f"{words.listed([str(part) for part in parts])} images, gradients added up; batch norm saw the parts."
     )
-
-
-def augmentation_note(result: AuditResult) -> str:
-    """What the augmentations that were used do; empty where there was none."""
-    used = dict.fromkeys(part for cell in result.cells for part in cell.recipe.augmentation.split("+"))
-    meanings = {name: words.AUGMENTATIONS.get(name, "") for name in used}
-    return " ".join(f"{words.capital(name)}: {meaning}." for name, meaning in meanings.items() if meaning)

@@ -95,11 +95,7 @@ def protocol_section(result: AuditResult) -> Section:
         [
             Text("Everything here was fixed before the first training, in the configuration of the audit."),
             Facts(facts),
-            Text(
-                "CSN, input covariate shift normalization: each batch is brought to zero mean and unit "
-                "standard deviation, in training and in testing. Its output depends on the batch in which "
-                "an image stands."
-            ),
+            *defence_blocks(result),
             recipe_table(result),
             Heading("How it was measured"),
             Bullets(measurement(result)),
@@ -107,6 +103,20 @@ def protocol_section(result: AuditResult) -> Section:
             *budget_blocks(result),
         ],
     )
+
+
+def defence_blocks(result: AuditResult) -> list[Block]:
+    """What each defence does to the images."""
+    if not result.defences:
+        return [Text("No defence was tested: images went to the networks as they are, in [0, 1].")]
+    rows = [f"{words.capital(words.defence_cell(name))}: {what}." for name, what in result.defences.items()]
+    return [
+        Text(
+            "What the defences do. All of them act on training and test images alike, except augmentations, which "
+            "change training images alone, anew in each epoch:"
+        ),
+        Bullets(rows),
+    ]
 
 
 def trained_on_text(result: AuditResult) -> str:

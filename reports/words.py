@@ -35,12 +35,7 @@ ATTACKS = {
 }
 """Titles of the methods, in the order in which tables and figures show them."""
 
-AUGMENTATIONS = {
-    "none": "",
-    "crop-flip": "random shifts and left-right flips of the training images",
-    "cutout": "one square of each training image set to zero, at a random place",
-}
-DEFENCES = {"csn": "CSN"}
+DEFENCES = {"csn": "CSN", "csn-image": "CSN (image)", "csn-running": "CSN (running)"}
 PAIR_HEAD = "Model · optimizer · defence"
 
 

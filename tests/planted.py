@@ -11,7 +11,8 @@ import torch
 from audit.attack.baselines import random_control
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import KeptReadings, ScoreAll, SearchRequest
-from audit.attack.surrogates import Reading, SurrogateTask, SurrogateTrainer, surrogate_task
+from audit.attack.surrogate_task import SurrogateTask, surrogate_task
+from audit.attack.surrogates import Reading, SurrogateTrainer
 from audit.data.dataset import Images, Labels, Split
 from audit.settings import SearchSettings
 

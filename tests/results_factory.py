@@ -90,6 +90,9 @@ def example_result(
         conditions=conditions,
         scores=make_scores(conditions, severities),
         baseline=f"{models[0]} with {optimizers[0]}, no defence",
+        defences={"csn": "each batch to zero mean and unit standard deviation"}
+        if "csn" in normalizations
+        else {},
         baseline_pair=(models[0], optimizers[0], normalizations[0]),
         finding=make_finding(conditions, synthetic),
         limitations=[

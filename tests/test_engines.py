@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from audit.attack.surrogates import surrogate_task
+from audit.attack.surrogate_task import surrogate_task
 from audit.cells import CellContext
 from audit.engines import (
     InProcessEngine,

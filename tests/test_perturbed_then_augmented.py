@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from audit.attack.perturbation import make_perturbation
-from audit.attack.surrogates import SurrogateTrainer, surrogate_task
+from audit.attack.surrogate_task import surrogate_task
+from audit.attack.surrogates import SurrogateTrainer
 from audit.cells import CellContext, run_cell
 from audit.config import AuditConfig
 from audit.plan import AttackSpec, Cell
@@ -52,7 +53,8 @@ def test_victims_augment_images_that_carry_the_perturbation(seen: list[torch.Ten
 def test_surrogates_augment_images_that_carry_the_perturbation(seen: list[torch.Tensor]) -> None:
     settings = quick(steps=3)
     task = surrogate_task(noise_split(80, 12), 2, settings, "recorder")
-    SurrogateTrainer(task, settings, "cpu").train([PIXELS, OTHER], seed=4)
+    trainer = SurrogateTrainer(task, settings, "cpu")
+    trainer.train(trainer.population([PIXELS, OTHER]), seed=4)
     draws = torch.Generator().manual_seed(4)
     assert len(seen) == 3
     for images in seen:

@@ -19,11 +19,11 @@ from audit.data.dataset import ImageDataset, Images, Labels, Split
 from audit.data.npz import read_npz
 from audit.results import Recipe
 from audit.training.preprocessing import (
-    PREPROCESSINGS,
     NOISE_STD,
+    PREPROCESSINGS,
     Preprocessing,
-    preprocessing,
     fit_projection,
+    preprocessing,
 )
 from audit.training.trainer import predict, recalibrate_batch_norm, train
 from tests.planted import balanced_labels, noise_images, planted_split
@@ -38,7 +38,9 @@ def fitted(
     """The preprocessing called `name`; only projections look at the images."""
     if images is None:
         images = noise_images(12, 8, 1, seed=1)
-    return preprocessing(name).fit(images, balanced_labels(len(images), 2) if labels is None else labels, seed)
+    return preprocessing(name).fit(
+        images, balanced_labels(len(images), 2) if labels is None else labels, seed
+    )
 
 
 def grey(plane: object) -> Images:

@@ -11,7 +11,7 @@ import pytest
 
 from audit.results import AuditResult
 from reports import words, write_report
-from reports.document import Block, Table
+from reports.document import Block, Bullets, Table, Text
 from reports.sections import build_sections
 from reports.style import missing
 from tests.results_factory import ALL_METHODS, example_result
@@ -254,10 +254,19 @@ def test_the_recipe_names_the_augmentation(example):
     table = table_of(example_result(augmentation="crop-flip", **ONE_PAIR), "Protocol", "Training recipes")
     assert table.columns[-1].title == "Augmentation"
     assert [row[-1] for row in table.rows] == ["crop-flip"]
-    assert table.note == "Crop-flip: random shifts and left-right flips of the training images."
     plain = table_of(example[0], "Protocol", "Training recipes")
     assert {row[-1] for row in plain.rows} == {"none"}
     assert plain.note == ""
+
+
+def test_the_protocol_says_what_each_defence_does(example):
+    changed = example[0].model_copy(
+        update={"defences": {"crop-flip": "shifts and flips", "csn": "zero mean"}}
+    )
+    said = [block for block in blocks_of(changed, "Protocol") if isinstance(block, Bullets)]
+    assert said[0].items == ["Crop-flip: shifts and flips.", "CSN: zero mean."]
+    none = blocks_of(example_result(**ONE_PAIR), "Protocol")
+    assert any(isinstance(b, Text) and b.text.startswith("No defence was tested") for b in none)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from audit.attack.edit_table import EditTable, carriers
 from audit.attack.fitness import domain_divergence, probability_mismatch, semantic_mismatch
 from audit.attack.networks import SURROGATES, BrightestDarkest, population_of
 from audit.attack.perturbation import Perturbation
-from audit.attack.surrogates import SurrogateTrainer, surrogate_task
+from audit.attack.surrogate_task import surrogate_task
+from audit.attack.surrogates import SurrogateTrainer
 from audit.config import SearchSettings
 from audit.training.augmentation import augmentation
 from tests.planted import noise_split, planted_split, quick, search_request
@@ -53,7 +54,7 @@ def assert_population_learns_alike(
 ) -> None:
     task = surrogate_task(noise_split(80, 12, perturbations[0].channels), 2, settings, augmentation)
     trainer = SurrogateTrainer(task, settings, "cpu", torch.float64)
-    together = dict(trainer.train(perturbations, seed=4).network.named_parameters())
+    together = dict(trainer.train(trainer.population(perturbations), seed=4).network.named_parameters())
     for p, perturbation in enumerate(perturbations):
         alone = plain_training(trainer, perturbation, seed=4)
         for key, value in alone.named_parameters():
@@ -195,7 +196,7 @@ def test_the_weighed_mean_training_loss_is_subtracted() -> None:
     plain, weighed = (
         SurrogateTrainer(task, quick(steps=20, loss_weight=weight), "cpu") for weight in (0.0, 2.0)
     )
-    (loss,) = plain.train([candidate], 5).loss
+    (loss,) = plain.train(plain.population([candidate]), 5).loss
     assert loss > 0.01
     (without,), (with_loss,) = plain.score([candidate], 5), weighed.score([candidate], 5)
     assert without.fitness == pytest.approx(np.mean(without.by_class))
@@ -222,7 +223,7 @@ def test_accuracy_under_mixing_is_that_of_the_label_with_the_larger_share(
     task = surrogate_task(noise_split(80, 12), 2, settings, name)
     trainer = SurrogateTrainer(task, settings, "cpu", torch.float64)
     monkeypatch.setattr(SurrogateTrainer, "fresh_population", lambda self, members, seed: AlwaysZero(members))
-    (found,) = trainer.train(candidates(1), seed=4).accuracy
+    (found,) = trainer.train(trainer.population(candidates(1)), seed=4).accuracy
     draws, right = torch.Generator().manual_seed(4), []
     for _ in range(3):
         batch = torch.randint(len(trainer.labels), (settings.batch_size,), generator=draws)

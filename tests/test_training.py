@@ -10,13 +10,13 @@ from torch.nn import functional
 from audit.results import Recipe
 from audit.training.augmentation import augmentation
 from audit.training.models import MODELS, build_model
-from audit.training.normalization import NORMALIZATIONS, covariate_shift_normalization
 from audit.training.sampling import epoch_batches
 from audit.training.trainer import (
     TrainingDiverged,
+    TrainingImages,
     predict,
-    prepare,
     recalibrate_batch_norm,
+    scaled,
     train,
 )
 from tests.planted import noise_split
@@ -34,27 +34,6 @@ RECIPE = Recipe(
 )
 
 
-def test_csn_gives_zero_mean_and_unit_deviation_per_channel() -> None:
-    images = torch.tensor([1.0, 3.0]).repeat_interleave(8).reshape(2, 2, 2, 2)
-    images[:, 1] *= 10
-    normalized = covariate_shift_normalization(images)
-    assert normalized[0].unique().tolist() == pytest.approx([-1.0]) and normalized[
-        1
-    ].unique().tolist() == pytest.approx([1.0])
-
-
-def test_csn_of_a_constant_batch_is_zero() -> None:
-    assert covariate_shift_normalization(torch.full((3, 1, 2, 2), 0.7)).abs().max() < 1e-3
-
-
-def test_csn_of_an_image_depends_on_its_batch() -> None:
-    image, dark, bright = torch.full((1, 1, 2, 2), 0.5), torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
-    beside_dark = covariate_shift_normalization(torch.cat([image, dark]))[0]
-    beside_bright = covariate_shift_normalization(torch.cat([image, bright]))[0]
-    assert beside_dark.mean() == pytest.approx(1.0) and beside_bright.mean() == pytest.approx(-1.0)
-    assert NORMALIZATIONS["csn"].uses_batch and not NORMALIZATIONS["none"].uses_batch
-
-
 @pytest.mark.parametrize("name", list(MODELS))
 @pytest.mark.parametrize(
     ("channels", "size", "stem"), [(1, 28, "published"), (3, 32, "half"), (3, 16, "full")]
@@ -70,17 +49,11 @@ def test_models_give_logits_and_gradients(name: str, channels: int, size: int, s
 def trained(recipe: Recipe) -> tuple[torch.nn.Module, list[float]]:
     torch.set_num_threads(1)
     split = noise_split(48, 16)
+    data = TrainingImages(torch.from_numpy(split.images), torch.from_numpy(split.labels), 2)
     losses: list[float] = []
-    model = train(
-        recipe,
-        torch.from_numpy(split.images),
-        torch.from_numpy(split.labels),
-        2,
-        True,
-        lambda model, epoch, loss: losses.append(loss),
-        lambda: None,
-    )
-    return model, losses
+    found = train(recipe, data, lambda network, epoch, loss: losses.append(loss), lambda: None)
+    assert found.micro_batch is None, "memory was not short"
+    return found.network, losses
 
 
 def test_equal_recipes_give_equal_bits_and_another_seed_does_not() -> None:
@@ -122,9 +95,9 @@ def test_the_training_loss_is_that_of_mixed_images_and_labels(name: str) -> None
 def test_preparing_takes_bytes_and_floats_and_changes_neither() -> None:
     levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     floats = levels.float()
-    assert torch.equal(prepare(levels, "none"), prepare(floats, "none"))
+    assert torch.equal(scaled(levels), scaled(floats))
     assert torch.equal(floats, levels.float())
-    assert prepare(levels, "none").flatten()[[0, 51, 255]].tolist() == pytest.approx([0, 0.2, 1])
+    assert scaled(levels).flatten()[[0, 51, 255]].tolist() == pytest.approx([0, 0.2, 1])
 
 
 def test_a_loss_that_is_not_finite_is_named() -> None:
@@ -143,14 +116,14 @@ def test_prediction_returns_the_order_of_the_images() -> None:
 
     grey = np.arange(1, 201, dtype=np.uint8)
     images = torch.from_numpy(np.broadcast_to(grey[:, None, None, None], (200, 1, 2, 2)).copy())
-    probabilities = predict(Mean(), images, "none", 64)
+    probabilities = predict(Mean(), images, 64)
     np.testing.assert_allclose(probabilities[:, 0].numpy(), grey / 255, rtol=1e-5)
 
 
 def test_recalibration_gives_the_mean_and_variance_of_the_training_images() -> None:
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(1))
     images = torch.tensor([0, 255], dtype=torch.uint8).repeat_interleave(8).reshape(4, 1, 2, 2)
-    recalibrate_batch_norm(model, images, "none", 4)
+    recalibrate_batch_norm(model, images, 4)
     norm = model[0]
     assert (
         isinstance(norm, torch.nn.BatchNorm2d)

@@ -15,7 +15,8 @@ import numpy as np
 from audit.attack.budget import CONTENDERS, RACE_SEEDS, RACERS, Budget, better_half
 from audit.attack.networks import SURROGATES
 from audit.attack.perturbation import Perturbation, make_perturbation
-from audit.attack.surrogates import FIT_WINDOW, Reading, SurrogateTask
+from audit.attack.surrogate_task import SurrogateTask
+from audit.attack.surrogates import FIT_WINDOW, Reading
 from audit.data.dataset import Split
 from audit.results import Finalist, Generation, SearchRecord
 from audit.settings import SearchSettings

@@ -13,9 +13,7 @@ SMALLEST = 2  # images: batch norm needs two
 CPU_MESSAGE = "can't allocate memory"  # of torch's allocator for the CPU, which raises a plain RuntimeError
 
 
-def in_parts_where_memory_is_short(
-    attempt: Callable[[int], Result], batch_size: int
-) -> tuple[Result, int]:
+def in_parts_where_memory_is_short(attempt: Callable[[int], Result], batch_size: int) -> tuple[Result, int]:
     """`attempt(images at a time)`, begun again with half as many whenever memory runs out.
 
     From the start, so that a result follows from the number it ran with alone, and not from when memory ran

@@ -53,7 +53,9 @@ NORMALIZATIONS: dict[str, NormalizationRow] = {
         uses_batch=True,
     ),
     "csn-image": NormalizationRow(
-        _csn_image, "each image by itself to zero mean and unit standard deviation per channel", uses_batch=False
+        _csn_image,
+        "each image by itself to zero mean and unit standard deviation per channel",
+        uses_batch=False,
     ),
     "csn-running": NormalizationRow(
         _csn_running,

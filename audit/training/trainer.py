@@ -105,9 +105,7 @@ def fresh_network(recipe: Recipe, data: TrainingImages) -> nn.Module:
     """Input normalization and model, initialized from the recipe's seed, channels last in memory."""
     torch.manual_seed(recipe.seed)
     channels, height, width = data.images.shape[1:]
-    model = build_model(
-        recipe.model, data.n_classes, channels, recipe.stem, (height, width), recipe.dropout
-    )
+    model = build_model(recipe.model, data.n_classes, channels, recipe.stem, (height, width), recipe.dropout)
     network = nn.Sequential(build_normalization(recipe.normalization, channels), model)
     network.to(data.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
@@ -122,7 +120,7 @@ def accumulate_gradients(
     norm sees the parts.
     """
     total = torch.zeros((), device=labels.device)
-    for places in torch.arange(len(labels), device=labels.device).split(micro_batch):
+    for places in torch.split(torch.arange(len(labels), device=labels.device), micro_batch):
         own = augmented if len(places) == len(labels) else augmented.part(places)
         with autocast(labels.device.type, precision):
             logits = network(scaled(own.images))
