@@ -14,13 +14,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from audit.attack.methods import METHODS
 from audit.errors import ConfigError
 from audit.results import EVOSHIFT
 from audit.training.augmentation import AUGMENTATIONS
-from audit.training.models import MODELS
+from audit.training.external_models import is_factory
+from audit.training.models import model_row
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import OPTIMIZERS
 
@@ -92,8 +101,8 @@ class BaselineSettings(Settings):
 
     @field_validator("model")
     @classmethod
-    def _known_model(cls, name: str) -> str:
-        return known("model", name, MODELS)
+    def _known_model(cls, name: str, info: ValidationInfo) -> str:
+        return known_model(name, info, "--baseline")
 
     @field_validator("optimizer")
     @classmethod
@@ -192,8 +201,8 @@ class AuditConfig(Settings):
 
     @field_validator("models")
     @classmethod
-    def _known_models(cls, names: list[str]) -> list[str]:
-        return unique([known("model", name, MODELS) for name in names])
+    def _known_models(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        return unique([known_model(name, info, "--models") for name in names])
 
     @field_validator("optimizers")
     @classmethod
@@ -230,6 +239,15 @@ def known(kind: str, name: str, table: Mapping[str, object]) -> str:
     raise ValueError(f"unknown {kind} {name!r}; {nearest(name, list(table))}")
 
 
+def known_model(name: str, info: ValidationInfo, option: str) -> str:
+    """Refuse a classifier that `model_row` does not know, and code (`package.module:factory`) unless the
+    validation's context allows it: a file that somebody sends must not run anything. Raises ValueError."""
+    if is_factory(name) and not (info.context or {}).get("factories"):
+        raise ValueError(f"{name!r} is code; it is accepted on the command line only ({option})")
+    model_row(name)
+    return name
+
+
 def nearest(name: str, choices: list[str]) -> str:
     """'did you mean X?' or the list of choices."""
     close = difflib.get_close_matches(name.lower(), choices, n=1)
@@ -249,14 +267,26 @@ def load_config(
     file: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> AuditConfig:
-    """The resolved configuration. `overrides` maps dotted fields to values. Raises ConfigError."""
+    """The resolved configuration. `overrides` maps dotted fields to values; only they may name code
+    (`package.module:factory`), so they come from the command line. Raises ConfigError."""
     merged = read_shipped(name, "", "audit")
     asked = {} if file is None else read_yaml(file)
+    typed: dict[str, Any] = {}
     for field, value in (overrides or {}).items():
-        asked = merge(asked, nested(field, value))
+        typed = merge(typed, nested(field, value))
+    asked = merge(asked, typed)
     chosen = profile or str(asked.get("profile") or merged.get("profile", "standard"))
     merged = merge(merge(merged, read_shipped(chosen, "profiles", "profile")), asked)
-    return validated(merge(merged, {"name": name, "profile": chosen}))
+    merged = merge(merged, {"name": name, "profile": chosen})
+    return validated(merged, factories=factories_of(merged) <= factories_of(typed))
+
+
+def factories_of(raw: Mapping[str, Any]) -> set[str]:
+    """The models of settings not yet checked that are code."""
+    models, baseline = raw.get("models"), raw.get("baseline")
+    names = [*(models if isinstance(models, list) else [])]
+    names += [baseline.get("model")] if isinstance(baseline, Mapping) else []
+    return {name for name in names if isinstance(name, str) and is_factory(name)}
 
 
 def read_shipped(name: str, folder: str, what: str) -> dict[str, Any]:
@@ -305,10 +335,11 @@ def nested(field: str, value: object) -> dict[str, Any]:
     return {head: nested(rest, value) if rest else value}
 
 
-def validated(raw: Mapping[str, Any]) -> AuditConfig:
-    """Check types, ranges and names; the first problem becomes `field: message`."""
+def validated(raw: Mapping[str, Any], factories: bool = False) -> AuditConfig:
+    """Check types, ranges and names; the first problem becomes `field: message`. `factories`: whether models
+    may be code."""
     try:
-        return AuditConfig.model_validate(dict(raw))
+        return AuditConfig.model_validate(dict(raw), context={"factories": factories})
     except ValidationError as error:
         problem = error.errors()[0]
         location = [str(part) for part in problem["loc"]]

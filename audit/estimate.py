@@ -69,7 +69,8 @@ def time_model(
     name: str, images: torch.Tensor, labels: torch.Tensor, n_classes: int, config: AuditConfig
 ) -> tuple[float, float]:
     """(seconds per training step, seconds per predicted image)."""
-    model = build_model(name, n_classes, images.shape[1], config.training.stem)
+    height, width = images.shape[-2:]
+    model = build_model(name, n_classes, images.shape[1], config.training.stem, (height, width))
     model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer("adam", model.parameters(), 1e-3)
     model.train()
