@@ -21,6 +21,7 @@ from audit.training.model_row import ImageSize, ModelRow, nearest
 if TYPE_CHECKING:
     from torch import nn
 
+TRIED_SIDES = (32, 64, 96, 128)  # pixels
 FACTORY = "(n_classes, channels, image_size)"
 
 
@@ -95,7 +96,8 @@ def timm_row(name: str) -> ModelRow:
 
 
 def build_timm(name: str, n_classes: int, channels: int, stem: str, image_size: ImageSize) -> nn.Module:
-    """With fresh weights; images of a size that it cannot read are brought to the one it was published with."""
+    """With fresh weights. Images of a size that the network cannot read are enlarged to the first of a few that
+    it can; a network of one fixed size gets that."""
     import timm
 
     from audit.training.adaptations import reads, resized
@@ -103,11 +105,12 @@ def build_timm(name: str, n_classes: int, channels: int, stem: str, image_size: 
     made = timm.create_model(name, pretrained=False, num_classes=n_classes, in_chans=channels)
     network: nn.Module = made
     published: dict[str, Any] = made.pretrained_cfg
-    fixed = bool(published.get("fixed_input_size"))
-    if not fixed and reads(copy.deepcopy(network).to("meta"), channels, image_size):
-        return network
     _, height, width = published["input_size"]
-    return resized(network, (height, width))
+    larger = [(side, side) for side in TRIED_SIDES if side > max(image_size)]
+    tried = [] if published.get("fixed_input_size") else [image_size, *larger]
+    probe = copy.deepcopy(network).to("meta")
+    size = next((size for size in tried if reads(probe, channels, size)), (height, width))
+    return network if size == image_size else resized(network, size)
 
 
 def is_factory(name: str) -> bool:
@@ -127,7 +130,7 @@ def factory_row(name: str) -> ModelRow:
         module = importlib.import_module(module_name)
     except Exception as error:
         raise ModelError(
-            f"model {name!r}: {module_name!r} cannot be imported ({type(error).__name__}: {error}); "
+            f"model {name!r}: {module_name!r} cannot be imported ({in_a_line(error)}); "
             "mend it, or run where it can be imported"
         ) from error
     if not hasattr(module, attribute):
@@ -157,9 +160,7 @@ def build_own(
     try:
         network = factory(n_classes, channels, image_size)
     except Exception as error:
-        raise ModelError(
-            f"model {name!r} fails ({type(error).__name__}: {error}); mend it: {FACTORY}"
-        ) from error
+        raise ModelError(f"model {name!r} fails ({in_a_line(error)}); mend it: {FACTORY}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"model {name!r} returns a {type(network).__name__}; return an nn.Module")
     shape = (2, channels, *image_size)
@@ -168,7 +169,7 @@ def build_own(
             output = network.eval()(torch.zeros(shape))
     except Exception as error:
         raise ModelError(
-            f"model {name!r} cannot read images of shape {shape} ({type(error).__name__}: {error}); mend its forward"
+            f"model {name!r} cannot read images of shape {shape} ({in_a_line(error)}); mend its forward"
         ) from error
     network.train()
     found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
@@ -177,3 +178,8 @@ def build_own(
             f"model {name!r} gives {found} for images of shape {shape}; return logits of shape (2, {n_classes})"
         )
     return network
+
+
+def in_a_line(error: Exception) -> str:
+    """Its kind, and the first line of what it says."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])

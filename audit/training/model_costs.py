@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.utils.flop_counter import FlopCounterMode
 
+from audit.training.external_models import is_factory
 from audit.training.model_row import ImageSize
 from audit.training.models import MODELS, build_model, model_row
 from audit.training.torchvision_models import FAMILIES, FAMILY_OF
@@ -44,7 +45,7 @@ def model_cost(
     image_size: ImageSize = COUNTED_SIZE,
 ) -> ModelCost:
     """The cost of a classifier with its published stem. Raises ModelError."""
-    with parameters_on_meta():
+    with nullcontext() if is_factory(name) else parameters_on_meta():  # own ones are tried out when built
         network = build_model(name, n_classes, channels, "published", image_size)
     network.to("meta").eval()
     counter = FlopCounterMode(display=False)

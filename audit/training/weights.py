@@ -20,9 +20,9 @@ NESTED = ("state_dict", "model_state_dict", "model")
 
 RENAMED = (
     (
-        re.compile(r"^(?:module|_orig_mod|network)\."),
+        re.compile(r"^(?:(?:module|model|network|_orig_mod)\.)+"),
         "",
-    ),  # DataParallel, torch.compile, our own resized networks
+    ),  # what other programs put around a network
     (re.compile(r"\.(norm|conv)\.([12])\."), r".\1\2."),  # torchvision's DenseNet files of 2017
 )
 
@@ -44,8 +44,8 @@ def load_weights(network: nn.Module, path: Path) -> WeightsReport:
     more than tensors, or of which no parameter fits.
     """
     sha256 = fingerprint(path)
-    given = {renamed(name): tensor for name, tensor in read_tensors(path).items()}
     own = core(network).state_dict()  # shares memory with the network
+    given = {name if name in own else renamed(name): t for name, t in read_tensors(path).items()}
     skipped = {name: "not in the network" for name in given if name not in own}
     loaded = []
     for name, tensor in own.items():
