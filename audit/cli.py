@@ -75,9 +75,24 @@ def run(
     ] = None,
     models: Annotated[str | None, typer.Option(help="Comma-separated, e.g. resnet50,densenet121.")] = None,
     optimizers: Annotated[
-        str | None, typer.Option(help="Comma-separated: adam, adabound, sgd, sgd-m.")
+        str | None, typer.Option(help="Comma-separated: adam, adamw, adabound, rmsprop, sgd, sgd-m, nag.")
     ] = None,
-    normalizations: Annotated[str | None, typer.Option(help="Comma-separated: none, csn.")] = None,
+    normalizations: Annotated[
+        str | None, typer.Option(help="Comma-separated: none, csn, csn-image, csn-running.")
+    ] = None,
+    augmentations: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: none, crop-flip, cutout, cutmix, mixup, or joined: crop-flip+cutout. The first is "
+            "the recipe's own."
+        ),
+    ] = None,
+    preprocessings: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: none, median-3, average-3, jpeg-50, noise-1 .. noise-5, projection."
+        ),
+    ] = None,
     severities: Annotated[
         str | None, typer.Option(help="Pixels per class, comma-separated, e.g. 0,1,2,5.")
     ] = None,
@@ -94,6 +109,9 @@ def run(
     set_: MoreSettings = None,
     device: Device = None,
     workers: Workers = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Equal bits from equal seeds on a GPU too, slower.")
+    ] = False,
     out: RunFolder = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -106,10 +124,13 @@ def run(
         "models": split_list(models),
         "optimizers": split_list(optimizers),
         "normalizations": split_list(normalizations),
+        "augmentations": split_list(augmentations),
+        "preprocessings": split_list(preprocessings),
         "severities": split_numbers("--severities", severities),
         "seeds": split_numbers("--seeds", seeds),
         "device": device,
         "workers": workers,
+        "deterministic": deterministic or None,
     }
     overrides = {field: value for field, value in overrides.items() if value is not None}
     overrides |= read_baseline(baseline) | read_settings(set_ or [])

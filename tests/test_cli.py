@@ -79,7 +79,7 @@ MODELS = (
         (["oct", "--models", "xyz"], f"models: unknown model 'xyz'; choose from {MODELS}"),
         (["oct", "--optimizers", "adm"], "optimizers: unknown optimizer 'adm'; did you mean 'adam'?"),
         (["oct", "--normalizations", "x"],
-         "normalizations: unknown normalization 'x'; choose from none, csn"),
+         "normalizations: unknown normalization 'x'; choose from none, csn, csn-image, csn-running"),
         (["oct", "--models", "resnet18,resnet18"], "models: 'resnet18' stands twice; name it once"),
         (["oct", "--models", ","],
          "models: list should have at least 1 item after validation, not 0, got []"),
@@ -102,7 +102,8 @@ MODELS = (
         (["oct", "--set", "name=2021-99-99"], "--set: name: '2021-99-99' is not a YAML value"),
         (["oct", "--set", "x\ny=1"],
          "x y: unknown key; choose from name, profile, data, models, optimizers, normalizations, "
-         "severities, seeds, perturbed, controls, baseline, search, training, evaluation, device, workers"),
+         "augmentations, preprocessings, combine_defences, severities, seeds, perturbed, controls, baseline, search, "
+         "training, evaluation, device, deterministic, workers"),
         (["oct", "--profile", "quik"], "unknown profile 'quik'; did you mean 'quick'?"),
         (["oct", "--workers", "0"], "workers: input should be greater than or equal to 1, got 0"),
         (["oct", "--config", "gone.yaml"],

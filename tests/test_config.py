@@ -109,7 +109,7 @@ MODELS = (
         ("normalizations", ["cns"], "normalizations: unknown normalization 'cns'; did you mean 'csn'?"),
         ("baseline.model", "xyz", f"baseline.model: unknown model 'xyz'; choose from {MODELS}"),
         ("baseline.optimizer", "", "baseline.optimizer: unknown optimizer ''; choose from "
-                                   "adam, adabound, sgd, sgd-m"),
+                                   "adam, adamw, adabound, rmsprop, sgd, sgd-m, nag"),
         ("models", ["resnet18", "resnet18"], "models: 'resnet18' stands twice; name it once"),
         ("seeds", [1, 2, 1], "seeds: 1 stands twice; name it once"),
         ("severities", [0, 0], "severities: 0 stands twice; name it once"),
