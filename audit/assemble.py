@@ -15,6 +15,7 @@ from audit.evaluation.conditions import Evidence, robustness_scores, summarize_c
 from audit.evaluation.verdict import defence_words, find, percent, search_against_controls
 from audit.plan import AttackSpec, AuditPlan, baseline_pair
 from audit.results import (
+    EARLY_STOPPING,
     NO_DEFENCE,
     AuditResult,
     CellResult,
@@ -78,6 +79,10 @@ def defences_in_words(config: AuditConfig) -> dict[str, str]:
         found |= {part: AUGMENTATIONS[part].description for part in name.split("+")}
     for name in config.preprocessings:
         found |= {part: PREPROCESSINGS[part].description for part in name.split("+")}
+    if EARLY_STOPPING in config.stoppings:
+        found[EARLY_STOPPING] = (
+            "of all epochs, the weights that read the clean validation images best, whose labels are trusted"
+        )
     return {name: words for name, words in found.items() if name != NO_DEFENCE}
 
 

@@ -16,17 +16,12 @@ from audit.data.dataset import Images, Labels, Split
 from audit.errors import ConfigError
 from audit.evaluation import metrics
 from audit.plan import Cell
-from audit.results import CellMeasures, CellResult, EpochReading, Recipe
+from audit.results import NO_DEFENCE, CellMeasures, CellResult, EpochReading, Recipe
 from audit.settings import AuditConfig
 from audit.training.precision import resolved
 from audit.training.preprocessing import Preprocessing, preprocessing
-from audit.training.trainer import (
-    TrainingDiverged,
-    TrainingImages,
-    predict,
-    recalibrate_batch_norm,
-    train,
-)
+from audit.training.reading import predict, recalibrate_batch_norm
+from audit.training.trainer import TrainingDiverged, TrainingImages, train
 from audit.training.weights import load_weights
 
 MATCHED_FIT = 0.95  # accuracy on the training images as trained from which fits count as comparable
@@ -42,6 +37,7 @@ class CellContext:
     class_names: tuple[str, ...]
     config: AuditConfig
     device: str
+    val: Split | None = None  # clean images for early stopping
 
 
 @dataclass(frozen=True)
@@ -69,8 +65,19 @@ def what_is_seen(cell: Cell, perturbation: Perturbation | None, context: CellCon
         torch.from_numpy(labels).to(context.device),
         len(context.class_names),
         context.config.training.oversample,
+        trusted_images(cell, preprocess, context),
     )
     return Seen(train, on_device(preprocess(context.test.images)), preprocess)
+
+
+def trusted_images(
+    cell: Cell, preprocess: Preprocessing, context: CellContext
+) -> tuple[Tensor, Tensor] | None:
+    """Clean validation images as the network sees them, where the recipe stops by them."""
+    if cell.recipe.stopping == NO_DEFENCE or context.val is None:
+        return None
+    images = torch.from_numpy(preprocess(context.val.images)).to(context.device)
+    return images, torch.from_numpy(context.val.labels)
 
 
 OnEpoch = Callable[[EpochReading], None]
@@ -115,6 +122,7 @@ def run_cell(
         measures=measures,
         predictions=[int(p) for p in predictions],
         micro_batch=trained.micro_batch,
+        epoch=trained.epoch,
         weights_note=given.note,
         seconds=time.monotonic() - started,
     )

@@ -18,8 +18,9 @@ from audit.results import CLEAN, Recipe
 from audit.settings import AuditConfig
 from audit.training.augmentation import Augmented
 from audit.training.optimizers import build_optimizer
+from audit.training.reading import predict
 from audit.training.sampling import epoch_steps
-from audit.training.trainer import TrainingImages, accumulate_gradients, fresh_network, predict
+from audit.training.trainer import TrainingImages, accumulate_gradients, fresh_network
 
 TIMED_STEPS = 2
 

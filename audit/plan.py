@@ -19,7 +19,7 @@ from audit.attack.methods import METHODS
 from audit.data.dataset import ImageDataset
 from audit.errors import ConfigError
 from audit.names import nearest
-from audit.results import CLEAN, EVOSHIFT, NO_DEFENCE, PROTOCOL_VERSION, Pair, Recipe, Record
+from audit.results import CLEAN, EARLY_STOPPING, EVOSHIFT, NO_DEFENCE, PROTOCOL_VERSION, Pair, Recipe, Record
 from audit.settings import TRANSFER, AuditConfig
 from audit.training.optimizers import OPTIMIZERS
 
@@ -99,6 +99,11 @@ class AuditPlan:
 def plan_audit(config: AuditConfig, dataset: ImageDataset) -> AuditPlan:
     """The grid models x optimizers x defences x severities x seeds, the baseline pair (computed even when the
     grid leaves it out), and the controls."""
+    if EARLY_STOPPING in config.stoppings and not len(dataset.val):
+        raise ConfigError(
+            "stoppings: early-stopping needs clean validation images and the data has none; add a val split "
+            "(phantoms: data.n_val), or leave early-stopping out"
+        )
     attacks = planned_attacks(config, dataset)
     cells: dict[str, Cell] = {}
     for attack in attacks:
@@ -176,6 +181,7 @@ def baseline_recipe(config: AuditConfig) -> Recipe:
     """The recipe that scores are divided by: the baseline pair, with the first of each axis and without
     normalization or preprocessing."""
     own = {"normalization": NO_DEFENCE, "augmentation": config.augmentations[0], "preprocessing": NO_DEFENCE}
+    own["stopping"] = NO_DEFENCE
     named = next(row for row in optimizer_axis(config, [config.baseline.optimizer]))
     return make_recipe(
         config, **named, **own, dropout=config.training.dropouts[0], model=config.baseline.model
@@ -199,11 +205,12 @@ def optimizer_axis(config: AuditConfig, names: list[str] | None = None) -> Axes:
 
 
 def defence_axis(config: AuditConfig) -> Axes:
-    """Every normalization, augmentation and preprocessing: each by itself, or all combinations."""
-    axes = {
+    """Every normalization, augmentation, preprocessing and stopping: each by itself, or all combinations."""
+    axes: dict[str, Sequence[str]] = {
         "normalization": config.normalizations,
         "augmentation": config.augmentations,
         "preprocessing": config.preprocessings,
+        "stopping": config.stoppings,
     }
     if config.combine_defences:
         return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]

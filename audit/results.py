@@ -66,7 +66,7 @@ class EpochReading(Record):
 class CellMeasures(Record):
     """Everything measured on one training (method §6), clean test images unless it says otherwise."""
 
-    accuracy: float  # final epoch
+    accuracy: float  # of the final weights
     balanced_accuracy: float
     auc: float | None  # one-vs-rest macro; None where it is undefined
     ece: float  # expected calibration error, 15 bins
@@ -87,6 +87,7 @@ Pair = tuple[str, str, str]
 ("resnet50, dropout 0.4", "adam, learning rate 0.0001", "csn + crop-flip")."""
 
 NO_DEFENCE = "none"
+EARLY_STOPPING = "early-stopping"
 
 
 class Recipe(Record):
@@ -103,6 +104,7 @@ class Recipe(Record):
     normalization: str
     augmentation: str = "none"
     preprocessing: str = "none"  # of every image, after the perturbation
+    stopping: str = "none"  # early-stopping: the epoch that reads clean validation images best
     precision: str = "float32"
     epochs: int
     batch_size: int
@@ -111,7 +113,7 @@ class Recipe(Record):
     @property
     def defence(self) -> str:
         """What may keep the perturbation from being learned: 'csn + crop-flip'; 'none'."""
-        parts = (self.normalization, self.augmentation, self.preprocessing)
+        parts = (self.normalization, self.augmentation, self.preprocessing, self.stopping)
         return " + ".join(part for part in parts if part != NO_DEFENCE) or NO_DEFENCE
 
 
@@ -137,6 +139,7 @@ class CellResult(Record):
     device: str = "cpu"
     precision: str = "float32"  # that the training really had
     weights_note: str | None = None  # what became of the file of initial weights, where one was given
+    epoch: int | None = None  # whose weights were measured: the last, or the one at which training stopped
     micro_batch: int | None = None  # images at a time where memory was short; gradients were accumulated
 
     @property

@@ -56,7 +56,9 @@ def run_audit(
     if missing or unsearched:
         session = time.time()
         store.log(session, "started", cells=len(missing), workers=workers, device=device)
-        context = CellContext(dataset.train, dataset.test, dataset.class_names, plan.config, device)
+        context = CellContext(
+            dataset.train, dataset.test, dataset.class_names, plan.config, device, dataset.val
+        )
         task = surrogate_task(
             dataset.train, len(dataset.class_names), plan.config.search, plan.config.search_augmentation
         )

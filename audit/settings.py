@@ -207,7 +207,8 @@ class AuditConfig(Settings):
     normalizations: list[str] = Field(["none", "csn"], min_length=1)
     augmentations: list[str] = Field(["none"], min_length=1)  # the first is the recipe's own
     preprocessings: list[str] = Field(["none"], min_length=1)
-    combine_defences: bool = False  # False: each normalization, augmentation, preprocessing by itself
+    stoppings: list[Literal["none", "early-stopping"]] = Field(["none"], min_length=1)
+    combine_defences: bool = False  # False: each normalization, augmentation, .. by itself
     severities: list[Severity] = Field([0, 1, 2, 5], min_length=1)
     seeds: list[Seed] = Field([0], min_length=1)
     perturbed: PerturbedSettings = PerturbedSettings()
@@ -245,9 +246,9 @@ class AuditConfig(Settings):
     def _known_preprocessings(cls, names: list[str]) -> list[str]:
         return unique([check_preprocessing(name) for name in names])
 
-    @field_validator("severities", "seeds")
+    @field_validator("severities", "seeds", "stoppings")
     @classmethod
-    def _no_repeats(cls, values: list[int]) -> list[int]:
+    def _no_repeats(cls, values: list[int | str]) -> list[int | str]:
         return unique(values)
 
     def learning_rates(self, optimizer: str) -> list[float]:

@@ -7,7 +7,7 @@ import torch
 
 from audit.training.covariate_shift import SMALLEST_STD
 from audit.training.normalization import NORMALIZATIONS, build_normalization
-from audit.training.trainer import recalibrate_batch_norm
+from audit.training.reading import recalibrate_batch_norm
 
 IMAGE, DARK, BRIGHT = torch.full((1, 1, 2, 2), 0.5), torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
 

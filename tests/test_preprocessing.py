@@ -25,7 +25,8 @@ from audit.training.preprocessing import (
     fit_projection,
     preprocessing,
 )
-from audit.training.trainer import predict, recalibrate_batch_norm, train
+from audit.training.reading import predict, recalibrate_batch_norm
+from audit.training.trainer import train
 from tests.planted import balanced_labels, noise_images, planted_split
 
 ALL = [*PREPROCESSINGS, "median-3+jpeg-50", "projection+noise-1"]

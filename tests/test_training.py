@@ -10,15 +10,9 @@ from torch.nn import functional
 from audit.results import Recipe
 from audit.training.augmentation import augmentation
 from audit.training.models import MODELS, build_model
+from audit.training.reading import predict, recalibrate_batch_norm, scaled
 from audit.training.sampling import epoch_batches
-from audit.training.trainer import (
-    TrainingDiverged,
-    TrainingImages,
-    predict,
-    recalibrate_batch_norm,
-    scaled,
-    train,
-)
+from audit.training.trainer import TrainingDiverged, TrainingImages, train
 from tests.planted import noise_split
 
 RECIPE = Recipe(

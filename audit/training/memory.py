@@ -13,16 +13,16 @@ SMALLEST = 2  # images: batch norm needs two
 CPU_MESSAGE = "can't allocate memory"  # of torch's allocator for the CPU, which raises a plain RuntimeError
 
 
-def in_parts_where_memory_is_short(attempt: Callable[[int], Result], batch_size: int) -> tuple[Result, int]:
+def in_parts_where_memory_is_short(attempt: Callable[[int], Result], batch_size: int) -> Result:
     """`attempt(images at a time)`, begun again with half as many whenever memory runs out.
 
     From the start, so that a result follows from the number it ran with alone, and not from when memory ran
-    out. Returns the result and that number. What fails with two images at a time fails.
+    out. What fails with two images at a time fails.
     """
     micro_batch = batch_size
     while True:
         try:
-            return attempt(micro_batch), micro_batch
+            return attempt(micro_batch)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or micro_batch <= SMALLEST:
                 raise

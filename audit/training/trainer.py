@@ -12,16 +12,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.optim.swa_utils import update_bn
 
-from audit.results import Recipe
+from audit.results import NO_DEFENCE, Recipe
 from audit.training.augmentation import Augmented, augmentation, mixed_loss
+from audit.training.early_stopping import BestEpoch
 from audit.training.memory import in_parts_where_memory_is_short
 from audit.training.models import build_model
 from audit.training.normalization import build_normalization
 from audit.training.optimizers import build_optimizer
 from audit.training.precision import autocast
-from audit.training.sampling import epoch_batches, epoch_steps, evaluation_batches
+from audit.training.reading import scaled
+from audit.training.sampling import epoch_batches, epoch_steps
 from audit.training.schedules import learning_rate_schedule
 
 AfterEpoch = Callable[[nn.Module, int, float], None]
@@ -40,6 +41,7 @@ class TrainingImages:
     labels: Tensor  # int64 (N,)
     n_classes: int
     oversample: bool = True  # rare classes up to the largest
+    trusted: tuple[Tensor, Tensor] | None = None  # clean validation images and labels, for early stopping
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Trained:
     """A network from pixels in [0, 1] to logits, its input normalization included."""
 
     network: nn.Module
+    epoch: int  # whose weights it has
     micro_batch: int | None  # images at a time; None: whole batches, as memory was not short
 
 
@@ -63,13 +66,12 @@ def train(
     half of each batch at a time, until it fits. Raises TrainingDiverged on a loss that is not finite.
     """
 
-    def attempt(micro_batch: int) -> nn.Module:
+    def attempt(micro_batch: int) -> Trained:
         network = fresh_network(recipe, data, start)
-        train_network(network, recipe, data, after_epoch, check_cancelled, micro_batch)
-        return network
+        epoch = train_network(network, recipe, data, after_epoch, check_cancelled, micro_batch)
+        return Trained(network, epoch, None if micro_batch == recipe.batch_size else micro_batch)
 
-    network, micro_batch = in_parts_where_memory_is_short(attempt, recipe.batch_size)
-    return Trained(network, None if micro_batch == recipe.batch_size else micro_batch)
+    return in_parts_where_memory_is_short(attempt, recipe.batch_size)
 
 
 def train_network(
@@ -79,8 +81,9 @@ def train_network(
     after_epoch: AfterEpoch,
     check_cancelled: Callable[[], None],
     micro_batch: int,
-) -> None:
-    """One training from the start, `micro_batch` images through the network at a time."""
+) -> int:
+    """One training from the start, `micro_batch` images through the network at a time. Returns the epoch whose
+    weights the network has in the end."""
     images, labels = data.images, data.labels
     optimizer = build_optimizer(
         recipe.optimizer, network.parameters(), recipe.learning_rate, recipe.weight_decay
@@ -90,6 +93,11 @@ def train_network(
     order = Generator().manual_seed(recipe.seed)
     draws = Generator().manual_seed(recipe.seed)  # apart: the order is the same with and without
     augment = augmentation(recipe.augmentation)
+    best = None
+    if recipe.stopping != NO_DEFENCE:
+        if data.trusted is None:
+            raise ValueError("early stopping without trusted images")
+        best = BestEpoch(images, data.trusted, recipe.seed)
     for epoch in range(1, recipe.epochs + 1):
         network.train()
         total = torch.zeros((), device=images.device)
@@ -104,6 +112,9 @@ def train_network(
         if not math.isfinite(mean_loss):
             raise TrainingDiverged(f"training loss is not finite in epoch {epoch}; lower the learning rate")
         after_epoch(network, epoch, mean_loss)
+        if best is not None:
+            best.see(network, epoch)
+    return recipe.epochs if best is None else best.restore(network)
 
 
 def fresh_network(
@@ -137,27 +148,3 @@ def accumulate_gradients(
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total
-
-
-def scaled(images: Tensor) -> Tensor:
-    """Bytes, or floats in [0, 255] (N, C, H, W) -> floats in [0, 1], channels last in memory."""
-    return images.float().div(255).contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def recalibrate_batch_norm(network: nn.Module, images: Tensor, batch_size: int) -> None:
-    """Batch-norm statistics afresh from training images as trained. After short trainings the running
-    averages lag behind the weights and evaluation mode fails for that reason alone."""
-    batches = evaluation_batches(len(images), batch_size)
-    update_bn((scaled(images[batch.to(images.device)]) for batch in batches), network)
-
-
-@torch.no_grad()
-def predict(network: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """Class probabilities (N, K) on the CPU, in the order of `images` (uint8 (N, C, H, W)). In float32."""
-    network.eval()
-    batches = evaluation_batches(len(images), batch_size)
-    outputs = [network(scaled(images[batch.to(images.device)])).softmax(1).cpu() for batch in batches]
-    probabilities = torch.empty(len(images), outputs[0].shape[1])
-    probabilities[torch.cat(batches)] = torch.cat(outputs)
-    return probabilities
