@@ -35,6 +35,7 @@ from audit.results import (
     Generation,
 )
 
+NOTES = 6  # on fit and clean accuracy that stand under the table; the report has all
 VERDICT_STYLE = {"vulnerable": "bold red", "within tolerance": "bold green"}
 
 
@@ -150,9 +151,11 @@ def show_result(console: Console, result: AuditResult, run_dir: Path) -> None:
             highlight=False,
             style="dim",
         )
-    for row in result.scores:
-        if row.note:
-            console.print(f"{' '.join(row.pair)}: {row.note}", highlight=False, style="dim")
+    noted = [row for row in result.scores if row.note]
+    for row in noted[:NOTES]:
+        console.print(f"{' '.join(row.pair)}: {row.note}", highlight=False, style="dim")
+    if len(noted) > NOTES:
+        console.print(f"{len(noted) - NOTES} more such notes: see the report", highlight=False, style="dim")
     for sentence in search_against_controls(result.conditions):
         console.print(sentence, highlight=False, style="yellow")
     style = VERDICT_STYLE.get(result.finding.verdict, "bold yellow")

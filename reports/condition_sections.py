@@ -42,11 +42,11 @@ def condition_table(result: AuditResult) -> Block:
         [
             Column(words.PAIR_HEAD, 0.217),
             Column("Trained on", 0.135),
-            Column("Accuracy", 0.2, "right"),
-            Column("Drop from clean", 0.178, "right"),
+            Column("Accuracy", 0.19, "right"),
+            Column("Drop from clean", 0.168, "right"),
             Column("Train fit", 0.09, "right"),
             Column("α_N", 0.07, "right"),
-            Column("Reading", 0.11),
+            Column("Reading", 0.13),
         ],
         rows,
         f"{words.sample_statement([c.accuracy for c in result.conditions])} Drop: percentage points, paired "

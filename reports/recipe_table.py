@@ -6,25 +6,28 @@ from audit.results import AuditResult, Recipe
 from reports import words
 from reports.document import Block, Column, Table
 
-NUMBERS = ("Learning rate", "Weight decay", "Dropout", "Epochs", "Batch size")
+NUMBERS = ("Learning rate", "Weight decay", "Dropout", "Epochs", "Batch")
 
 
 def recipe_table(result: AuditResult) -> Block:
     """All recipes, apart from model, defence and seed; what none of them uses has no column."""
     recipes = [cell.recipe for cell in result.cells]
     columns = [
-        ("Optimizer", 0.15, [r.optimizer for r in recipes]),
-        ("Learning rate", 0.15, [f"{r.learning_rate:g}" for r in recipes]),
+        ("Optimizer", 0.13, [r.optimizer for r in recipes]),
+        ("Learning rate", 0.13, [f"{r.learning_rate:g}" for r in recipes]),
         *optional(
-            "Weight decay", 0.13, [None if r.weight_decay is None else f"{r.weight_decay:g}" for r in recipes]
+            "Weight decay",
+            0.11,
+            [None if r.weight_decay is None else f"{r.weight_decay:g}" for r in recipes],
+            "default",
         ),
-        *optional("Dropout", 0.11, [f"{r.dropout:g}" if r.dropout else None for r in recipes]),
-        ("Schedule", 0.14, [r.schedule for r in recipes]),
-        ("Epochs", 0.10, [str(r.epochs) for r in recipes]),
-        ("Batch size", 0.13, [str(r.batch_size) for r in recipes]),
-        ("Input stem", 0.16, [r.stem for r in recipes]),
-        ("Precision", 0.14, [r.precision for r in recipes]),
-        ("Augmentation", 0.17, [r.augmentation for r in recipes]),
+        *optional("Dropout", 0.13, [f"{r.dropout:g}" if r.dropout else None for r in recipes]),
+        ("Schedule", 0.15, [r.schedule for r in recipes]),
+        ("Epochs", 0.12, [str(r.epochs) for r in recipes]),
+        ("Batch", 0.10, [str(r.batch_size) for r in recipes]),
+        ("Stem", 0.15, [r.stem for r in recipes]),
+        ("Precision", 0.15, [cell.precision for cell in result.cells]),
+        ("Augmentation", 0.22, [r.augmentation for r in recipes]),
     ]
     total = sum(width for _, width, _ in columns)
     rows = dict.fromkeys(zip(*[values for _, _, values in columns], strict=True))
@@ -40,9 +43,11 @@ def recipe_table(result: AuditResult) -> Block:
     )
 
 
-def optional(title: str, width: float, values: list[str | None]) -> list[tuple[str, float, list[str]]]:
+def optional(
+    title: str, width: float, values: list[str | None], otherwise: str = "0"
+) -> list[tuple[str, float, list[str]]]:
     """A column, if any recipe has a value for it."""
-    return [(title, width, [value or "-" for value in values])] if any(values) else []
+    return [(title, width, [value or otherwise for value in values])] if any(values) else []
 
 
 def start_of(recipes: list[Recipe]) -> str:

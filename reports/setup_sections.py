@@ -109,7 +109,7 @@ def defence_blocks(result: AuditResult) -> list[Block]:
     """What each defence does to the images."""
     if not result.defences:
         return [Text("No defence was tested: images went to the networks as they are, in [0, 1].")]
-    rows = [f"{words.capital(words.defence_cell(name))}: {what}." for name, what in result.defences.items()]
+    rows = [f"{words.defence_cell(name)}: {what}." for name, what in result.defences.items()]
     return [
         Text(
             "What the defences do. All of them act on training and test images alike, except augmentations, which "

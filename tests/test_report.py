@@ -264,7 +264,7 @@ def test_the_protocol_says_what_each_defence_does(example):
         update={"defences": {"crop-flip": "shifts and flips", "csn": "zero mean"}}
     )
     said = [block for block in blocks_of(changed, "Protocol") if isinstance(block, Bullets)]
-    assert said[0].items == ["Crop-flip: shifts and flips.", "CSN: zero mean."]
+    assert said[0].items == ["crop-flip: shifts and flips.", "CSN: zero mean."]
     none = blocks_of(example_result(**ONE_PAIR), "Protocol")
     assert any(isinstance(b, Text) and b.text.startswith("No defence was tested") for b in none)
 
