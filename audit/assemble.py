@@ -65,7 +65,7 @@ def assemble_result(
         baseline=f"{baseline[0]} with {baseline[1]}, {defence_words(baseline[2])}",
         baseline_pair=baseline,
         finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance),
-        limitations=[*search_against_controls(conditions), *limitations(config, dataset, failed)],
+        limitations=[*search_against_controls(conditions), *limitations(config, dataset, cells)],
         environment=environment,
         seconds=seconds,
     )
@@ -90,7 +90,8 @@ def shareable_config(config: AuditConfig) -> dict[str, object]:
     ):
         if path is not None:
             content[section][key] = path.name
-    return {**content}
+    weights = {name: file.name for name, file in config.training.weights.items()}
+    return {**content, "training": {**content["training"], "weights": weights}}
 
 
 def describe_dataset(dataset: ImageDataset, artefacts: dict[AttackSpec, Artefact]) -> DatasetRecord:
@@ -169,7 +170,7 @@ def describe_perturbation(
     )
 
 
-def limitations(config: AuditConfig, dataset: ImageDataset, failed: list[CellResult]) -> list[str]:
+def limitations(config: AuditConfig, dataset: ImageDataset, cells: list[CellResult]) -> list[str]:
     """What this audit does not show."""
     found = []
     if dataset.synthetic:
@@ -204,7 +205,14 @@ def limitations(config: AuditConfig, dataset: ImageDataset, failed: list[CellRes
         )
     lowest = min(config.evaluation.drop_tolerance, 1.0)
     found.append(f"Drops below {percent(lowest)} of accuracy count as tolerated, by configuration.")
-    found += [f"Failed: {c.model}, {c.optimizer}, {c.defence}, {c.attack}: {c.failure}" for c in failed]
+    found += sorted(
+        {f"Initial weights of {c.recipe.model}: {c.weights_note}." for c in cells if c.weights_note}
+    )
+    found += [
+        f"Failed: {c.model}, {c.optimizer}, {c.defence}, {c.attack}: {c.failure}"
+        for c in cells
+        if c.status == "failed"
+    ]
     return found
 
 

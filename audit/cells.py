@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 
 from audit.attack.perturbation import Perturbation
 from audit.data.dataset import Images, Labels, Split
+from audit.errors import ConfigError
 from audit.evaluation import metrics
 from audit.plan import Cell
-from audit.results import CellMeasures, CellResult, EpochReading
+from audit.results import CellMeasures, CellResult, EpochReading, Recipe
 from audit.settings import AuditConfig
 from audit.training.precision import resolved
 from audit.training.preprocessing import Preprocessing, preprocessing
@@ -25,6 +27,7 @@ from audit.training.trainer import (
     recalibrate_batch_norm,
     train,
 )
+from audit.training.weights import load_weights
 
 MATCHED_FIT = 0.95  # accuracy on the training images as trained from which fits count as comparable
 MONITOR_SEED = 7
@@ -100,7 +103,8 @@ def run_cell(
         "precision": resolved(context.device, cell.recipe.precision),
     }
     try:
-        trained = train(cell.recipe, seen.train, monitor.read, check_cancelled)
+        given = GivenWeights(cell.recipe, context.config.training.weights)
+        trained = train(cell.recipe, seen.train, monitor.read, check_cancelled, given.load)
     except TrainingDiverged as error:
         seconds = time.monotonic() - started
         return CellResult(**common, status="failed", failure=str(error), seconds=seconds)
@@ -111,8 +115,27 @@ def run_cell(
         measures=measures,
         predictions=[int(p) for p in predictions],
         micro_batch=trained.micro_batch,
+        weights_note=given.note,
         seconds=time.monotonic() - started,
     )
+
+
+class GivenWeights:
+    """Puts the weights of the user's file, if there is one, into a fresh model, and keeps what became of them."""
+
+    def __init__(self, recipe: Recipe, files: Mapping[str, Path]) -> None:
+        self.recipe, self.file = recipe, files.get(recipe.model)
+        self.note: str | None = None
+
+    def load(self, model: nn.Module) -> None:
+        """Raises ConfigError for a file that cannot be used or is not the one that was planned with."""
+        if self.file is None:
+            return
+        report = load_weights(model, self.file)
+        if report.sha256 != self.recipe.weights:
+            raise ConfigError(f"{self.file}: changed since the audit was planned; start the command again")
+        left = f"; left fresh: {', '.join(sorted(report.skipped))}" if report.skipped else ""
+        self.note = f"{len(report.loaded)} tensors from {self.file.name}{left}"
 
 
 class EpochMonitor:

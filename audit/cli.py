@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audit import __version__
-from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError, ConfigError
+from audit.command_options import read_baseline, read_settings, split_list, split_numbers
+from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,9 +75,24 @@ def run(
     ] = None,
     models: Annotated[str | None, typer.Option(help="Comma-separated, e.g. resnet50,densenet121.")] = None,
     optimizers: Annotated[
-        str | None, typer.Option(help="Comma-separated: adam, adabound, sgd, sgd-m.")
+        str | None, typer.Option(help="Comma-separated: adam, adamw, adabound, rmsprop, sgd, sgd-m, nag.")
     ] = None,
-    normalizations: Annotated[str | None, typer.Option(help="Comma-separated: none, csn.")] = None,
+    normalizations: Annotated[
+        str | None, typer.Option(help="Comma-separated: none, csn, csn-image, csn-running.")
+    ] = None,
+    augmentations: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: none, crop-flip, cutout, cutmix, mixup, or joined: crop-flip+cutout. The first is "
+            "the recipe's own."
+        ),
+    ] = None,
+    preprocessings: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: none, median-3, average-3, jpeg-50, noise-1 .. noise-5, projection."
+        ),
+    ] = None,
     severities: Annotated[
         str | None, typer.Option(help="Pixels per class, comma-separated, e.g. 0,1,2,5.")
     ] = None,
@@ -93,6 +109,9 @@ def run(
     set_: MoreSettings = None,
     device: Device = None,
     workers: Workers = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Equal bits from equal seeds on a GPU too, slower.")
+    ] = False,
     out: RunFolder = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -105,10 +124,13 @@ def run(
         "models": split_list(models),
         "optimizers": split_list(optimizers),
         "normalizations": split_list(normalizations),
+        "augmentations": split_list(augmentations),
+        "preprocessings": split_list(preprocessings),
         "severities": split_numbers("--severities", severities),
         "seeds": split_numbers("--seeds", seeds),
         "device": device,
         "workers": workers,
+        "deterministic": deterministic or None,
     }
     overrides = {field: value for field, value in overrides.items() if value is not None}
     overrides |= read_baseline(baseline) | read_settings(set_ or [])
@@ -260,6 +282,25 @@ def report(
     typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
 
 
+@app.command()
+def models(
+    everything: Annotated[bool, typer.Option("--all", help="Every classifier of torchvision.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the models by name, with their size and what an image costs."""
+    from audit.training.model_costs import listed_names, model_cost
+
+    costs = [model_cost(name) for name in listed_names(everything)]
+    if as_json:
+        typer.echo(json.dumps({"models": [asdict(cost) for cost in costs]}))
+        return
+    from rich.console import Console
+
+    from audit.terminal_models import show_models
+
+    show_models(Console(), costs, everything)
+
+
 def comparison_object(result: AuditResult, figures: list[Path]) -> dict[str, Any]:
     """What `--json` prints of a comparison, beside what it prints of any audit."""
     return {
@@ -301,55 +342,6 @@ def shareable_command(arguments: list[str]) -> str:
     """The command for the report: of each path its last part only, as folders may name people."""
     parts = [re.sub(r"^((?:[\w.-]+=)*).*/", r"\1", argument.rstrip("/")) for argument in arguments]
     return shlex.join(["audit", *parts])
-
-
-def split_list(text: str | None) -> list[str] | None:
-    """`a,b` -> [a, b]."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def split_numbers(option: str, text: str | None) -> list[int] | None:
-    """`0,1` -> [0, 1]. Raises ConfigError."""
-    parts = split_list(text)
-    if parts is None:
-        return None
-    numbers = []
-    for part in parts:
-        try:
-            numbers.append(int(part))
-        except ValueError:
-            raise ConfigError(f"{option}: {part!r} is not a whole number; write e.g. {option} 0,1") from None
-    return numbers
-
-
-def read_baseline(text: str | None) -> dict[str, Any]:
-    """`MODEL:OPTIMIZER`. Raises ConfigError."""
-    if text is None:
-        return {}
-    model, separator, optimizer = text.partition(":")
-    if not separator:
-        raise ConfigError(f"--baseline: {text!r} has no optimizer; write e.g. --baseline resnet50:adam")
-    return {"baseline.model": model, "baseline.optimizer": optimizer}
-
-
-def read_settings(pairs: list[str]) -> dict[str, Any]:
-    """`--set a.b=value`, value as YAML. Raises ConfigError."""
-    import yaml
-
-    from audit.config import YAML_PROBLEMS
-
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        field, separator, value = pair.partition("=")
-        if not separator:
-            raise ConfigError(f"--set: {pair!r} has no value; write e.g. --set training.epochs=10")
-        if not field:
-            raise ConfigError(f"--set: {pair!r} names no setting; write e.g. --set training.epochs=10")
-        try:
-            settings[field] = yaml.safe_load(value)
-        except YAML_PROBLEMS:
-            raise ConfigError(f"--set: {field}: {value!r} is not a YAML value") from None
-    return settings
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from audit.errors import ConfigError
 from audit.names import nearest
 from audit.settings import AuditConfig
+from audit.training.external_models import is_factory
 
 YAML_PROBLEMS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What PyYAML raises: its own errors, and Python's for scalars such as 2021-99-99 or `!!int ''`."""
@@ -36,14 +37,26 @@ def load_config(
     file: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> AuditConfig:
-    """The resolved configuration. `overrides` maps dotted fields to values. Raises ConfigError."""
+    """The resolved configuration. `overrides` maps dotted fields to values; only they may name code
+    (`package.module:factory`), so they come from the command line. Raises ConfigError."""
     merged = read_shipped(name, "", "audit")
     asked = {} if file is None else read_yaml(file)
+    typed: dict[str, Any] = {}
     for field, value in (overrides or {}).items():
-        asked = merge(asked, nested(field, value))
+        typed = merge(typed, nested(field, value))
+    asked = merge(asked, typed)
     chosen = profile or str(asked.get("profile") or merged.get("profile", "standard"))
     merged = merge(merge(merged, read_shipped(chosen, "profiles", "profile")), asked)
-    return validated(merge(merged, {"name": name, "profile": chosen}))
+    merged = merge(merged, {"name": name, "profile": chosen})
+    return validated(merged, factories=factories_of(merged) <= factories_of(typed))
+
+
+def factories_of(raw: Mapping[str, Any]) -> set[str]:
+    """The models of settings not yet checked that are code."""
+    models, baseline = raw.get("models"), raw.get("baseline")
+    names = [*(models if isinstance(models, list) else [])]
+    names += [baseline.get("model")] if isinstance(baseline, Mapping) else []
+    return {name for name in names if isinstance(name, str) and is_factory(name)}
 
 
 def read_shipped(name: str, folder: str, what: str) -> dict[str, Any]:
@@ -92,10 +105,11 @@ def nested(field: str, value: object) -> dict[str, Any]:
     return {head: nested(rest, value) if rest else value}
 
 
-def validated(raw: Mapping[str, Any]) -> AuditConfig:
-    """Check types, ranges and names; the first problem becomes `field: message`."""
+def validated(raw: Mapping[str, Any], factories: bool = False) -> AuditConfig:
+    """Check types, ranges and names; the first problem becomes `field: message`. `factories`: whether models
+    may be code."""
     try:
-        return AuditConfig.model_validate(dict(raw))
+        return AuditConfig.model_validate(dict(raw), context={"factories": factories})
     except ValidationError as error:
         problem = error.errors()[0]
         location = [str(part) for part in problem["loc"]]

@@ -27,6 +27,10 @@ class ConfigError(AuditError):
     exit_code = EXIT_USAGE
 
 
+class ModelError(ConfigError, ValueError):
+    """A model that cannot be had or built as asked. A ValueError too, so that a validator names its field."""
+
+
 class DataError(AuditError):
     """The data set was read and refused: unreadable, too small, inconsistent."""
 

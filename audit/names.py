@@ -22,7 +22,9 @@ def known(kind: str, name: str, table: Mapping[str, object]) -> str:
     raise ValueError(f"unknown {kind} {name!r}; {nearest(name, list(table))}")
 
 
-def nearest(name: str, choices: list[str]) -> str:
-    """'did you mean X?' or the list of choices."""
-    close = difflib.get_close_matches(name.lower(), choices, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(choices)}"
+def nearest(name: str, choices: list[str], shown: list[str] | None = None) -> str:
+    """'did you mean X?', or the list of what to choose from."""
+    close = difflib.get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1)
+    if not close:
+        return f"choose from {', '.join(shown or choices)}"
+    return f"did you mean {next(choice for choice in choices if choice.lower() == close[0])!r}?"

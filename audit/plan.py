@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -213,7 +215,9 @@ def defence_axis(config: AuditConfig) -> Axes:
 def make_recipe(config: AuditConfig, **own: Any) -> Recipe:
     """A recipe from what all share and its own settings."""
     training = config.training
+    file = training.weights.get(own["model"])
     return Recipe(
+        weights=None if file is None else fingerprint(file),
         stem=training.stem,
         schedule=training.schedule,
         precision=training.precision,
@@ -234,6 +238,14 @@ def pair_of(recipe: Recipe) -> Pair:
     if recipe.weight_decay is not None:
         optimizer += f", weight decay {recipe.weight_decay:g}"
     return model, optimizer, recipe.defence
+
+
+@functools.cache
+def fingerprint(file: Path) -> str:
+    """SHA-256 of a file of weights. Raises ConfigError."""
+    from audit.training.weights import fingerprint as digest_of
+
+    return digest_of(file)
 
 
 def search_settings(attack: AttackSpec, config: AuditConfig) -> object:

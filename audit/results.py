@@ -136,6 +136,7 @@ class CellResult(Record):
     seconds: float = 0.0
     device: str = "cpu"
     precision: str = "float32"  # that the training really had
+    weights_note: str | None = None  # what became of the file of initial weights, where one was given
     micro_batch: int | None = None  # images at a time where memory was short; gradients were accumulated
 
     @property

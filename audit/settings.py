@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from audit.attack.methods import METHODS
 from audit.names import known, unique
 from audit.results import EVOSHIFT
 from audit.training.augmentation import augmentation
-from audit.training.models import MODELS
+from audit.training.external_models import is_factory
+from audit.training.models import model_row
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import OPTIMIZERS
 from audit.training.preprocessing import preprocessing
@@ -88,8 +89,8 @@ class BaselineSettings(Settings):
 
     @field_validator("model")
     @classmethod
-    def _known_model(cls, name: str) -> str:
-        return known("model", name, MODELS)
+    def _known_model(cls, name: str, info: ValidationInfo) -> str:
+        return check_model(name, info, "--baseline")
 
     @field_validator("optimizer")
     @classmethod
@@ -150,6 +151,7 @@ class TrainingSettings(Settings):
     schedule: str = "constant"
     precision: Literal["auto", "float32", "bfloat16"] = "float32"  # auto: bfloat16 where it is faster
     learning_rates: dict[str, list[float]] = {}  # optimizer -> grid axis, where not its default alone
+    weights: dict[str, Path] = {}  # model -> file of initial weights (safetensors, or a saved state dict)
     weight_decays: list[Annotated[float, Field(ge=0)]] = []  # grid axis; empty: each optimizer's default
     dropouts: list[Annotated[float, Field(ge=0, lt=1)]] = Field([0.0], min_length=1)  # grid axis; last layer
     oversample: bool = True  # rare classes up to the largest (thesis 4.3)
@@ -220,8 +222,8 @@ class AuditConfig(Settings):
 
     @field_validator("models")
     @classmethod
-    def _known_models(cls, names: list[str]) -> list[str]:
-        return unique([known("model", name, MODELS) for name in names])
+    def _known_models(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        return unique([check_model(name, info, "--models") for name in names])
 
     @field_validator("optimizers")
     @classmethod
@@ -252,10 +254,28 @@ class AuditConfig(Settings):
         """The learning rates of `optimizer` in this audit."""
         return self.training.learning_rates.get(optimizer) or [OPTIMIZERS[optimizer].learning_rate]
 
+    @model_validator(mode="after")
+    def _weights_are_of_models_of_the_grid(self) -> AuditConfig:
+        for name in self.training.weights:
+            if name not in {*self.models, self.baseline.model}:
+                raise ValueError(
+                    f"training.weights: {name!r} is not a model of this audit; name one of models"
+                )
+        return self
+
     @property
     def search_augmentation(self) -> str:
         """The augmentation that the search knows."""
         return self.search.augmentation or self.augmentations[0]
+
+
+def check_model(name: str, info: ValidationInfo, option: str) -> str:
+    """Refuse a classifier that `model_row` does not know, and code (`package.module:factory`) unless the
+    validation's context allows it: a file that somebody sends must not run anything. Raises ValueError."""
+    if is_factory(name) and not (info.context or {}).get("factories"):
+        raise ValueError(f"{name!r} is code; it is accepted on the command line only ({option})")
+    model_row(name)
+    return name
 
 
 def check_augmentation(name: str) -> str:

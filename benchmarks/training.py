@@ -137,7 +137,7 @@ def plain(job: Job) -> Measured:
     rows = [{"image": image, "label": int(y)} for image, y in zip(split.images, split.labels, strict=True)]
     prepare = Compose([ScaleIntensityRanged("image", 0, 255, 0, 1), EnsureTyped("image")])
     loader = DataLoader(
-        CacheDataset(rows, prepare, progress=False), BATCH, shuffle=True, num_workers=job.loader_workers
+        CacheDataset(rows, prepare, progress=False), job.loader_workers, batch_size=BATCH, shuffle=True
     )
     model: nn.Module = build_model(job.model, int(split.labels.max()) + 1, split.images.shape[1], "published")
     model.to(job.device)

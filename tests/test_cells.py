@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from audit.attack.perturbation import make_perturbation
-from audit.cells import CellContext, nuisance_sensitivity, run_cell
+from audit.cells import CellContext, nuisance_sensitivity, run_cell, what_is_seen
 from audit.data.dataset import Images, Split
+from audit.errors import ConfigError
 from audit.plan import CLEAN_SPEC, AttackSpec, Cell
 from audit.results import CellResult, Recipe
-from audit.settings import AuditConfig
+from audit.settings import AuditConfig, BaselineSettings, TrainingSettings
+from audit.training.model_row import ModelRow
+from audit.training.models import MODELS, build_model
+from audit.training.weights import fingerprint
 from tests.planted import balanced_labels, noise_images
 
 PIXELS = make_perturbation([(0, 3, 3, [1.0]), (1, 8, 8, [1.0])], (12, 12), 1, 2)
@@ -26,15 +33,18 @@ def halves(n: int, seed: int) -> Split:
     return Split(images.astype(np.uint8), labels)
 
 
-def run(perturbed: bool, test: Split, learning_rate: float = 1e-3) -> CellResult:
+RECIPE = Recipe(
+    model="small-cnn", stem="published", optimizer="adam", learning_rate=1e-3, schedule="constant",
+    normalization="none", epochs=4, batch_size=16, seed=0,
+)  # fmt: skip
+
+
+def run(perturbed: bool, test: Split, config: AuditConfig | None = None, **changes: object) -> CellResult:
     torch.set_num_threads(1)
-    recipe = Recipe(
-        model="small-cnn", stem="published", optimizer="adam", learning_rate=learning_rate, schedule="constant",
-        normalization="none", epochs=4, batch_size=16, seed=0,
-    )  # fmt: skip
+    config = config or AuditConfig()
     attack = AttackSpec(attack="shortcut", severity=1, draw=0, seed=0) if perturbed else CLEAN_SPEC
-    context = CellContext(halves(160, 1), test, ("left", "right"), AuditConfig(), "cpu")
-    cell = Cell(id="c", recipe=recipe, attack=attack, role="grid")
+    context = CellContext(halves(160, 1), test, ("left", "right"), config, "cpu")
+    cell = Cell(id="c", recipe=RECIPE.model_copy(update=changes), attack=attack, role="grid")
     return run_cell(cell, PIXELS if perturbed else None, context, lambda reading: None, lambda: None)
 
 
@@ -68,6 +78,70 @@ def test_divergence_fails_the_cell_with_its_reason() -> None:
     failed = run(False, halves(20, 2), learning_rate=1e30)
     assert (failed.status, failed.measures) == ("failed", None)
     assert failed.failure is not None and failed.failure.startswith("training loss is not finite in epoch ")
+
+
+class EightAtMost(torch.nn.Sequential):
+    """A small network for a device with memory for the gradients of 8 images."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.nn.Flatten(), torch.nn.Linear(144, 2))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training and len(images) > 8 and torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return super().forward(images)  # type: ignore[no-any-return]
+
+
+def test_short_memory_halves_the_batch_and_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradients add up: the numbers are those of a network with memory for all 16."""
+    monkeypatch.setitem(MODELS, "eight", ModelRow("eight at most", lambda *_: EightAtMost()))
+    monkeypatch.setitem(
+        MODELS, "all", ModelRow("as many", lambda *_: torch.nn.Sequential(*EightAtMost().children()))
+    )
+    short, enough = run(True, halves(80, 2), model="eight"), run(True, halves(80, 2), model="all")
+    assert (short.status, short.micro_batch, enough.micro_batch) == ("done", 8, None)
+    assert short.measures is not None and enough.measures is not None
+    assert [e.epoch for e in short.measures.epochs] == [1, 2, 3, 4]
+    assert [e.train_loss for e in short.measures.epochs] == pytest.approx(
+        [e.train_loss for e in enough.measures.epochs], rel=1e-4
+    )
+
+
+def test_a_training_begins_with_the_weights_of_a_file(tmp_path: Path) -> None:
+    """With a learning rate of 1e-12 nothing moves: the file's weights are what is measured."""
+    file = tmp_path / "weights.safetensors"
+    given = build_model("small-cnn", 2, 1, "published", (12, 12)).state_dict()
+    del given["18.bias"]
+    save_file(given, file)
+    config = AuditConfig(
+        models=["small-cnn"], baseline=BaselineSettings(model="small-cnn"),
+        training=TrainingSettings(weights={"small-cnn": file}),
+    )  # fmt: skip
+    found = run(False, halves(80, 2), config, weights=fingerprint(file), learning_rate=1e-12)
+    assert found.weights_note == "25 tensors from weights.safetensors; left fresh: 18.bias"
+    fresh = run(False, halves(80, 2), learning_rate=1e-12)
+    assert fresh.weights_note is None and fresh.measures is not None and found.measures is not None
+    assert fresh.measures.epochs[0].train_loss != found.measures.epochs[0].train_loss
+    with pytest.raises(ConfigError) as refused:
+        run(False, halves(80, 2), config, weights="of another file")
+    assert str(refused.value) == f"{file}: changed since the audit was planned; start the command again"
+
+
+def test_preprocessing_comes_after_the_perturbation_and_reaches_the_test_images_too() -> None:
+    """A flat image with one white pixel is flat again under a median filter."""
+    flat = Split(np.full((6, 1, 12, 12), 90, dtype=np.uint8), balanced_labels(6, 2))
+    context = CellContext(flat, halves(8, 2), ("left", "right"), AuditConfig(), "cpu")
+    attack = AttackSpec(attack="shortcut", severity=1, draw=0, seed=0)
+    cell = Cell(
+        id="c", recipe=RECIPE.model_copy(update={"preprocessing": "median-3"}), attack=attack, role="grid"
+    )
+    before = context.test.images.copy()
+    seen = what_is_seen(cell, PIXELS, context)
+    assert (PIXELS.apply(flat.images, flat.labels) == 255).sum() == 6, "one white pixel in each image"
+    assert seen.train.images.unique().tolist() == [90]
+    assert torch.equal(seen.test, torch.from_numpy(seen.preprocess(before)))
+    assert not torch.equal(seen.test, torch.from_numpy(before))
+    assert (context.test.images == before).all(), "test images are never changed"
 
 
 def pixel_reader(images: Images) -> torch.Tensor:

@@ -66,17 +66,20 @@ def refused(outcome: Outcome, code: int, message: str, before: str = "") -> None
     assert not list(Path.cwd().iterdir()), "a refused command leaves nothing behind"
 
 
-MODELS = "resnet50, densenet121, resnet18, small-cnn"
+MODELS = (
+    "resnet50, densenet121, resnet18, small-cnn, graynet, colornet, mnist-cnn, cifar-cnn, resnet20, resnet32, "
+    "densenet40, or another name of `audit models --all`"
+)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["otc"], "unknown audit 'otc'; did you mean 'oct'?"),
-        (["oct", "--models", "vgg"], f"models: unknown model 'vgg'; choose from {MODELS}"),
+        (["oct", "--models", "xyz"], f"models: unknown model 'xyz'; choose from {MODELS}"),
         (["oct", "--optimizers", "adm"], "optimizers: unknown optimizer 'adm'; did you mean 'adam'?"),
         (["oct", "--normalizations", "x"],
-         "normalizations: unknown normalization 'x'; choose from none, csn"),
+         "normalizations: unknown normalization 'x'; choose from none, csn, csn-image, csn-running"),
         (["oct", "--models", "resnet18,resnet18"], "models: 'resnet18' stands twice; name it once"),
         (["oct", "--models", ","],
          "models: list should have at least 1 item after validation, not 0, got []"),
@@ -88,7 +91,7 @@ MODELS = "resnet50, densenet121, resnet18, small-cnn"
         (["oct", "--seeds", "²"], "--seeds: '²' is not a whole number; write e.g. --seeds 0,1"),
         (["oct", "--baseline", "resnet50"],
          "--baseline: 'resnet50' has no optimizer; write e.g. --baseline resnet50:adam"),
-        (["oct", "--baseline", "vgg:adam"], f"baseline.model: unknown model 'vgg'; choose from {MODELS}"),
+        (["oct", "--baseline", "xyz:adam"], f"baseline.model: unknown model 'xyz'; choose from {MODELS}"),
         (["oct", "--set", "training.epoch=1"], "training.epoch: unknown key; did you mean 'epochs'?"),
         (["oct", "--set", "training.epochs=x"],
          "training.epochs: input should be a valid integer, unable to parse string as an integer, got 'x'"),
@@ -99,7 +102,8 @@ MODELS = "resnet50, densenet121, resnet18, small-cnn"
         (["oct", "--set", "name=2021-99-99"], "--set: name: '2021-99-99' is not a YAML value"),
         (["oct", "--set", "x\ny=1"],
          "x y: unknown key; choose from name, profile, data, models, optimizers, normalizations, "
-         "severities, seeds, perturbed, controls, baseline, search, training, evaluation, device, workers"),
+         "augmentations, preprocessings, combine_defences, severities, seeds, perturbed, controls, baseline, search, "
+         "training, evaluation, device, deterministic, workers"),
         (["oct", "--profile", "quik"], "unknown profile 'quik'; did you mean 'quick'?"),
         (["oct", "--workers", "0"], "workers: input should be greater than or equal to 1, got 0"),
         (["oct", "--config", "gone.yaml"],

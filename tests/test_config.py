@@ -84,7 +84,10 @@ def test_null_takes_back_a_shipped_value() -> None:
 
 # ---- refusals
 
-MODELS = "resnet50, densenet121, resnet18, small-cnn"
+MODELS = (
+    "resnet50, densenet121, resnet18, small-cnn, graynet, colornet, mnist-cnn, cifar-cnn, resnet20, resnet32, "
+    "densenet40, or another name of `audit models --all`"
+)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +104,12 @@ MODELS = "resnet50, densenet121, resnet18, small-cnn"
         ("search.optimizer", "adm", "search.optimizer: unknown optimizer 'adm'; did you mean 'adam'?"),
         ("perturbed.fraction", 0, "perturbed.fraction: input should be greater than 0, got 0"),
         ("models", ["resnet5"], "models: unknown model 'resnet5'; did you mean 'resnet50'?"),
-        ("models", ["vgg"], f"models: unknown model 'vgg'; choose from {MODELS}"),
+        ("models", ["xyz"], f"models: unknown model 'xyz'; choose from {MODELS}"),
         ("optimizers", ["adm"], "optimizers: unknown optimizer 'adm'; did you mean 'adam'?"),
         ("normalizations", ["cns"], "normalizations: unknown normalization 'cns'; did you mean 'csn'?"),
-        ("baseline.model", "vgg", f"baseline.model: unknown model 'vgg'; choose from {MODELS}"),
+        ("baseline.model", "xyz", f"baseline.model: unknown model 'xyz'; choose from {MODELS}"),
         ("baseline.optimizer", "", "baseline.optimizer: unknown optimizer ''; choose from "
-                                   "adam, adabound, sgd, sgd-m"),
+                                   "adam, adamw, adabound, rmsprop, sgd, sgd-m, nag"),
         ("models", ["resnet18", "resnet18"], "models: 'resnet18' stands twice; name it once"),
         ("seeds", [1, 2, 1], "seeds: 1 stands twice; name it once"),
         ("severities", [0, 0], "severities: 0 stands twice; name it once"),

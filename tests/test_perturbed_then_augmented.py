@@ -11,9 +11,9 @@ from audit.attack.perturbation import make_perturbation
 from audit.attack.surrogate_task import surrogate_task
 from audit.attack.surrogates import SurrogateTrainer
 from audit.cells import CellContext, run_cell
-from audit.config import AuditConfig
 from audit.plan import AttackSpec, Cell
 from audit.results import Recipe
+from audit.settings import AuditConfig
 from audit.training.augmentation import AUGMENTATIONS, AugmentationRow, Augmented
 from tests.planted import noise_split, quick
 

@@ -15,7 +15,7 @@ from audit.attack.networks import SURROGATES, BrightestDarkest, population_of
 from audit.attack.perturbation import Perturbation
 from audit.attack.surrogate_task import surrogate_task
 from audit.attack.surrogates import SurrogateTrainer
-from audit.config import SearchSettings
+from audit.settings import SearchSettings
 from audit.training.augmentation import augmentation
 from tests.planted import noise_split, planted_split, quick, search_request
 
@@ -227,7 +227,7 @@ def test_accuracy_under_mixing_is_that_of_the_label_with_the_larger_share(
     draws, right = torch.Generator().manual_seed(4), []
     for _ in range(3):
         batch = torch.randint(len(trainer.labels), (settings.batch_size,), generator=draws)
-        mixed = augmentation(name)(trainer.images[batch], draws)
+        mixed = augmentation(name)(torch.from_numpy(task.train_images[batch]) / 255, draws)
         labels = trainer.labels[batch]
         assert mixed.partner is not None and mixed.share is not None
         of_zero = mixed.share * (labels == 0) + (1 - mixed.share) * (labels[mixed.partner] == 0)

@@ -39,7 +39,7 @@ RECIPE = Recipe(
     ("channels", "size", "stem"), [(1, 28, "published"), (3, 32, "half"), (3, 16, "full")]
 )
 def test_models_give_logits_and_gradients(name: str, channels: int, size: int, stem: str) -> None:
-    model = build_model(name, 4, channels, stem)
+    model = build_model(name, 4, channels, stem, (size, size))
     logits = model(torch.rand(2, channels, size, size))
     assert logits.shape == (2, 4)
     logits.sum().backward()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from audit.names import nearest
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
@@ -158,7 +160,7 @@ def augmentation(name: str, mixing: bool = True) -> Augmentation:
     for part in parts:
         if part not in AUGMENTATIONS:
             where = f" in {name!r}" if part != name else ""
-            raise ValueError(f"unknown augmentation {part!r}{where}; choose from {', '.join(AUGMENTATIONS)}")
+            raise ValueError(f"unknown augmentation {part!r}{where}; {nearest(part, list(AUGMENTATIONS))}")
         if parts.count(part) > 1:
             raise ValueError(f"augmentation {name!r} names {part!r} twice; name it once")
     if len(parts) > 1 and "none" in parts:

@@ -52,31 +52,37 @@ class Trained:
 
 
 def train(
-    recipe: Recipe, data: TrainingImages, after_epoch: AfterEpoch, check_cancelled: Callable[[], None]
+    recipe: Recipe,
+    data: TrainingImages,
+    after_epoch: AfterEpoch,
+    check_cancelled: Callable[[], None],
+    start: Callable[[nn.Module], None] = lambda model: None,
 ) -> Trained:
-    """Train `recipe.model` on `data`.
+    """Train `recipe.model` on `data`. `start` may change its initial weights.
 
     Equal recipe, images and machine give equal weights. Where memory is short the training begins again with
     half of each batch at a time, until it fits. Raises TrainingDiverged on a loss that is not finite.
     """
 
     def attempt(micro_batch: int) -> nn.Module:
-        return train_once(recipe, data, after_epoch, check_cancelled, micro_batch)
+        network = fresh_network(recipe, data, start)
+        train_network(network, recipe, data, after_epoch, check_cancelled, micro_batch)
+        return network
 
     network, micro_batch = in_parts_where_memory_is_short(attempt, recipe.batch_size)
     return Trained(network, None if micro_batch == recipe.batch_size else micro_batch)
 
 
-def train_once(
+def train_network(
+    network: nn.Module,
     recipe: Recipe,
     data: TrainingImages,
     after_epoch: AfterEpoch,
     check_cancelled: Callable[[], None],
     micro_batch: int,
-) -> nn.Module:
+) -> None:
     """One training from the start, `micro_batch` images through the network at a time."""
     images, labels = data.images, data.labels
-    network = fresh_network(recipe, data)
     optimizer = build_optimizer(
         recipe.optimizer, network.parameters(), recipe.learning_rate, recipe.weight_decay
     )
@@ -99,14 +105,17 @@ def train_once(
         if not math.isfinite(mean_loss):
             raise TrainingDiverged(f"training loss is not finite in epoch {epoch}; lower the learning rate")
         after_epoch(network, epoch, mean_loss)
-    return network
 
 
-def fresh_network(recipe: Recipe, data: TrainingImages) -> nn.Module:
-    """Input normalization and model, initialized from the recipe's seed, channels last in memory."""
+def fresh_network(
+    recipe: Recipe, data: TrainingImages, start: Callable[[nn.Module], None] = lambda model: None
+) -> nn.Module:
+    """Input normalization and model, initialized from the recipe's seed and changed by `start`, channels last in
+    memory."""
     torch.manual_seed(recipe.seed)
     channels, height, width = data.images.shape[1:]
     model = build_model(recipe.model, data.n_classes, channels, recipe.stem, (height, width), recipe.dropout)
+    start(model)
     network = nn.Sequential(build_normalization(recipe.normalization, channels), model)
     network.to(data.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
