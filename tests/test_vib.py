@@ -35,12 +35,16 @@ SHAPE = (1, 28, 28)
 
 
 def fresh(
-    loss: str = "vibce", shape: tuple[int, int, int] = SHAPE, beta: float = 1.0, seed: int = 3
+    loss: str = "vibce",
+    shape: tuple[int, int, int] = SHAPE,
+    beta: float = 1.0,
+    seed: int = 3,
+    reconstruction_weight: float = 1.0,
 ) -> nn.Module:
     """A small CNN for two classes under a loss, as a training would start."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    request = LossRequest(2, shape, seed, beta, latent=4)
+    request = LossRequest(2, shape, seed, beta, 4, reconstruction_weight)
     return build_network(
         loss, lambda outputs: build_model("small-cnn", outputs, shape[0], "published"), request
     )
@@ -97,13 +101,13 @@ def test_reconstruction_is_the_negative_log_likelihood_summed_over_pixels() -> N
     assert reconstruction_loss(log_odds, images).tolist() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.5])
+@pytest.mark.parametrize(("beta", "weight"), [(0.0, 1.0), (0.5, 1.0), (0.5, 0.1), (0.0, 0.0)])
 @pytest.mark.parametrize("name", ["none", "mixup"])
 def test_training_loss_is_cross_entropy_plus_reconstruction_plus_beta_times_divergence(
-    beta: float, name: str
+    beta: float, weight: float, name: str
 ) -> None:
     images, labels = batch()
-    network = variational(beta=beta).train()
+    network = variational(beta=beta, reconstruction_weight=weight).train()
     augmented = augmentation(name)(images, Generator().manual_seed(1))
     loss = accumulate_gradients(network, augmented, labels, len(labels), "float32")
     again = variational(beta=beta).train()
@@ -116,7 +120,7 @@ def test_training_loss_is_cross_entropy_plus_reconstruction_plus_beta_times_dive
         share = augmented.share.float()[:, None]
         targets = share * targets + (1 - share) * targets[augmented.partner]
     expected = functional.cross_entropy(logits, targets)
-    expected = expected + reconstruction_loss(last.reconstruction, inputs).mean()
+    expected = expected + weight * reconstruction_loss(last.reconstruction, inputs).mean()
     expected = expected + beta * kl_from_standard_normal(last.mean, last.log_variance).mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 

@@ -46,12 +46,13 @@ class VariationalClassifier(nn.Module):
         latent: int,
         beta: float,
         seed: int,
+        reconstruction_weight: float = 1.0,
     ) -> None:
         """`encoder`: images -> (N, 2 * latent), the means before the log variances; an input normalization
         belongs to it. `image_shape`: (C, H, W). `beta`: weight of the KL divergence. Initial weights come from
-        torch's global generator, `seed` is that of the noise."""
+        torch's global generator, `seed` is that of the noise. `reconstruction_weight` is 1 in (2.11)."""
         super().__init__()
-        self.encoder, self.beta = encoder, beta
+        self.encoder, self.beta, self.reconstruction_weight = encoder, beta, reconstruction_weight
         self.classifier = nn.Sequential(
             nn.Linear(latent, CLASSIFIER_WIDTH), nn.ReLU(inplace=True), nn.Linear(CLASSIFIER_WIDTH, n_classes)
         )
@@ -72,14 +73,14 @@ class VariationalClassifier(nn.Module):
         return logits
 
     def extra_loss(self) -> Tensor:
-        """What (2.11) adds to the cross-entropy, mean over the last training pass, in nats: reconstruction +
-        beta * KL. A pass is accounted for once. Raises RuntimeError where there was none."""
+        """What (2.11) adds to the cross-entropy, mean over the last training pass, in nats: weighed
+        reconstruction + beta * KL. A pass is accounted for once. Raises RuntimeError where there was none."""
         last, self.last_pass = self.last_pass, None  # it holds the graph
         if last is None:
             raise RuntimeError("no forward pass in training mode since the last call")
         divergence = kl_from_standard_normal(last.mean, last.log_variance)
         reconstruction = reconstruction_loss(last.reconstruction, last.images)
-        return (reconstruction + self.beta * divergence).mean()
+        return (self.reconstruction_weight * reconstruction + self.beta * divergence).mean()
 
 
 def decoder(latent: int, image_shape: tuple[int, int, int]) -> nn.Module:
