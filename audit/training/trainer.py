@@ -24,6 +24,7 @@ from audit.training.precision import autocast
 from audit.training.reading import scaled
 from audit.training.sampling import epoch_batches, epoch_steps
 from audit.training.schedules import learning_rate_schedule
+from audit.training.vib import extra_loss
 
 AfterEpoch = Callable[[nn.Module, int, float], None]
 """(network, epoch from 1, mean training loss of the epoch)."""
@@ -144,7 +145,8 @@ def accumulate_gradients(
         own = augmented if len(places) == len(labels) else augmented.part(places)
         with autocast(labels.device.type, precision):
             logits = network(scaled(own.images))
-        loss = mixed_loss(logits.float(), labels, own, "mean", places) * (len(places) / len(labels))
+        loss = mixed_loss(logits.float(), labels, own, "mean", places) + extra_loss(network)
+        loss = loss * (len(places) / len(labels))
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total
