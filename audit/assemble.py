@@ -15,6 +15,7 @@ from audit.evaluation.conditions import Evidence, robustness_scores, summarize_c
 from audit.evaluation.verdict import defence_words, find, percent, search_against_controls
 from audit.plan import AttackSpec, AuditPlan, baseline_pair
 from audit.results import (
+    CROSS_ENTROPY,
     EARLY_STOPPING,
     NO_DEFENCE,
     AuditResult,
@@ -26,6 +27,7 @@ from audit.results import (
 )
 from audit.settings import AuditConfig
 from audit.training.augmentation import AUGMENTATIONS
+from audit.training.losses import LOSSES
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.preprocessing import PREPROCESSINGS
 
@@ -79,6 +81,7 @@ def defences_in_words(config: AuditConfig) -> dict[str, str]:
         found |= {part: AUGMENTATIONS[part].description for part in name.split("+")}
     for name in config.preprocessings:
         found |= {part: PREPROCESSINGS[part].description for part in name.split("+")}
+    found |= {name: LOSSES[name].description for name in config.losses if name != CROSS_ENTROPY}
     if EARLY_STOPPING in config.stoppings:
         found[EARLY_STOPPING] = (
             "of all epochs, the weights that read the clean validation images best, whose labels are trusted"

@@ -93,6 +93,7 @@ def run(
             help="Comma-separated: none, median-3, average-3, jpeg-50, noise-1 .. noise-5, projection."
         ),
     ] = None,
+    losses: Annotated[str | None, typer.Option(help="Comma-separated: ce, vibce.")] = None,
     severities: Annotated[
         str | None, typer.Option(help="Pixels per class, comma-separated, e.g. 0,1,2,5.")
     ] = None,
@@ -126,6 +127,7 @@ def run(
         "normalizations": split_list(normalizations),
         "augmentations": split_list(augmentations),
         "preprocessings": split_list(preprocessings),
+        "losses": split_list(losses),
         "severities": split_numbers("--severities", severities),
         "seeds": split_numbers("--seeds", seeds),
         "device": device,

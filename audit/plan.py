@@ -19,7 +19,17 @@ from audit.attack.methods import METHODS
 from audit.data.dataset import ImageDataset
 from audit.errors import ConfigError
 from audit.names import nearest
-from audit.results import CLEAN, EARLY_STOPPING, EVOSHIFT, NO_DEFENCE, PROTOCOL_VERSION, Pair, Recipe, Record
+from audit.results import (
+    CLEAN,
+    EARLY_STOPPING,
+    EVOSHIFT,
+    NO_DEFENCE,
+    PROTOCOL_VERSION,
+    VIBCE,
+    Pair,
+    Recipe,
+    Record,
+)
 from audit.settings import TRANSFER, AuditConfig
 from audit.training.optimizers import OPTIMIZERS
 
@@ -181,7 +191,7 @@ def baseline_recipe(config: AuditConfig) -> Recipe:
     """The recipe that scores are divided by: the baseline pair, with the first of each axis and without
     normalization or preprocessing."""
     own = {"normalization": NO_DEFENCE, "augmentation": config.augmentations[0], "preprocessing": NO_DEFENCE}
-    own["stopping"] = NO_DEFENCE
+    own |= {"loss": config.losses[0], "stopping": NO_DEFENCE}
     named = next(row for row in optimizer_axis(config, [config.baseline.optimizer]))
     return make_recipe(
         config, **named, **own, dropout=config.training.dropouts[0], model=config.baseline.model
@@ -210,6 +220,7 @@ def defence_axis(config: AuditConfig) -> Axes:
         "normalization": config.normalizations,
         "augmentation": config.augmentations,
         "preprocessing": config.preprocessings,
+        "loss": config.losses,
         "stopping": config.stoppings,
     }
     if config.combine_defences:
@@ -227,6 +238,7 @@ def make_recipe(config: AuditConfig, **own: Any) -> Recipe:
         weights=None if file is None else fingerprint(file),
         stem=training.stem,
         schedule=training.schedule,
+        vib=training.vib if own["loss"] == VIBCE else None,
         precision=training.precision,
         epochs=training.epochs,
         batch_size=training.batch_size,

@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from audit.attack.methods import METHODS
 from audit.names import known, unique
-from audit.results import EVOSHIFT
+from audit.results import CROSS_ENTROPY, EVOSHIFT, Vib
 from audit.training.augmentation import augmentation
 from audit.training.external_models import is_factory
+from audit.training.losses import LOSSES
 from audit.training.models import model_row
 from audit.training.normalization import NORMALIZATIONS
 from audit.training.optimizers import OPTIMIZERS
@@ -153,6 +154,7 @@ class TrainingSettings(Settings):
     learning_rates: dict[str, list[float]] = {}  # optimizer -> grid axis, where not its default alone
     weights: dict[str, Path] = {}  # model -> file of initial weights (safetensors, or a saved state dict)
     weight_decays: list[Annotated[float, Field(ge=0)]] = []  # grid axis; empty: each optimizer's default
+    vib: Vib = Vib()  # parameters of the loss vibce
     dropouts: list[Annotated[float, Field(ge=0, lt=1)]] = Field([0.0], min_length=1)  # grid axis; last layer
     oversample: bool = True  # rare classes up to the largest (thesis 4.3)
 
@@ -207,6 +209,7 @@ class AuditConfig(Settings):
     normalizations: list[str] = Field(["none", "csn"], min_length=1)
     augmentations: list[str] = Field(["none"], min_length=1)  # the first is the recipe's own
     preprocessings: list[str] = Field(["none"], min_length=1)
+    losses: list[str] = Field([CROSS_ENTROPY], min_length=1)  # the first is the recipe's own
     stoppings: list[Literal["none", "early-stopping"]] = Field(["none"], min_length=1)
     combine_defences: bool = False  # False: each normalization, augmentation, .. by itself
     severities: list[Severity] = Field([0, 1, 2, 5], min_length=1)
@@ -240,6 +243,11 @@ class AuditConfig(Settings):
     @classmethod
     def _known_augmentations(cls, names: list[str]) -> list[str]:
         return unique([check_augmentation(name) for name in names])
+
+    @field_validator("losses")
+    @classmethod
+    def _known_losses(cls, names: list[str]) -> list[str]:
+        return unique([known("loss", name, LOSSES) for name in names])
 
     @field_validator("preprocessings")
     @classmethod

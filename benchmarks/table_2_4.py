@@ -50,7 +50,8 @@ def table(result: AuditResult) -> list[str]:
             measured = [
                 cell.measures
                 for cell in result.cells
-                if (cell.attack, cell.severity, cell.recipe.loss) == (attack, severity, loss) and cell.measures
+                if (cell.attack, cell.severity, cell.recipe.loss) == (attack, severity, loss)
+                and cell.measures
             ]
             shown += [values(measured, "semantic_sensitivity"), values(measured, "nuisance_sensitivity")]
         rows.append(f"| {attack} | {severity} | {' | '.join(shown)} |")

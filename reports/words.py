@@ -35,7 +35,7 @@ ATTACKS = {
 }
 """Titles of the methods, in the order in which tables and figures show them."""
 
-DEFENCES = {"csn": "CSN", "csn-image": "CSN (image)", "csn-running": "CSN (running)"}
+DEFENCES = {"vibce": "vibCE", "csn": "CSN", "csn-image": "CSN (image)", "csn-running": "CSN (running)"}
 PAIR_HEAD = "Model · optimizer · defence"
 
 

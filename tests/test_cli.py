@@ -102,7 +102,7 @@ MODELS = (
         (["oct", "--set", "name=2021-99-99"], "--set: name: '2021-99-99' is not a YAML value"),
         (["oct", "--set", "x\ny=1"],
          "x y: unknown key; choose from name, profile, data, models, optimizers, normalizations, "
-         "augmentations, preprocessings, stoppings, combine_defences, severities, seeds, perturbed, controls, "
+         "augmentations, preprocessings, losses, stoppings, combine_defences, severities, seeds, perturbed, controls, "
          "baseline, search, training, evaluation, device, deterministic, workers"),
         (["oct", "--profile", "quik"], "unknown profile 'quik'; did you mean 'quick'?"),
         (["oct", "--workers", "0"], "workers: input should be greater than or equal to 1, got 0"),

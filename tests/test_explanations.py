@@ -17,10 +17,11 @@ from audit.evaluation.explanations import (
     saliency,
     share_on_edits,
 )
+from audit.results import Vib
 from audit.training.losses import LossRequest, build_network
 from audit.training.models import build_model
 from audit.training.normalization import build_normalization
-from audit.training.trainer import scaled
+from audit.training.reading import scaled
 from tests.planted import balanced_labels, noise_images
 
 SIZE = 16
@@ -240,7 +241,7 @@ def test_a_network_of_monai() -> None:
 def test_the_encoder_of_vibce_is_explained_through_the_mean_code() -> None:
     torch.manual_seed(0)
     network = build_network(
-        "vibce", lambda n: build_model("small-cnn", n, 1, "published"), LossRequest(2, (1, 28, 28), 0)
+        "vibce", lambda n: build_model("small-cnn", n, 1, "published"), LossRequest(2, (1, 28, 28), 0, Vib())
     ).train()
     images, labels = noise(6, size=28)
     first, second = (saliency(network, images, labels) for _ in range(2))

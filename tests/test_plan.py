@@ -9,6 +9,7 @@ import pytest
 
 from audit.errors import ConfigError
 from audit.plan import AuditPlan, Cell, baseline_pair, plan_audit
+from audit.results import Vib
 from tests.tiny_audit import tiny_config, tiny_dataset
 
 GRID: dict[str, Any] = {
@@ -242,3 +243,11 @@ def test_the_baseline_has_the_recipes_own_augmentation() -> None:
     found = plan(augmentations=["crop-flip", "none"], normalizations=["csn"])
     assert baseline_pair(found.config)[2] == "crop-flip"
     assert {c.recipe.defence for c in found.cells if c.role == "baseline"} == {"crop-flip"}
+
+
+def test_a_loss_is_a_defence_with_its_parameters() -> None:
+    found = plan(losses=["ce", "vibce"], normalizations=["none"], training__vib={"beta": 0.1, "latent": 8})
+    recipes = {c.recipe.defence: c.recipe for c in found.cells}
+    assert set(recipes) == {"none", "vibce"} and recipes["none"].vib is None
+    assert recipes["vibce"].vib == Vib(beta=0.1, latent=8)
+    assert baseline_pair(found.config)[2] == "none"

@@ -10,19 +10,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from audit.results import Recipe
+from audit.results import Recipe, Vib
 from audit.training.augmentation import augmentation
 from audit.training.losses import LOSSES, LossRequest, build_network
 from audit.training.models import build_model
-from audit.training.trainer import (
-    AfterEpoch,
-    TrainingImages,
-    accumulate_gradients,
-    predict,
-    recalibrate_batch_norm,
-    scaled,
-    train_network,
-)
+from audit.training.reading import predict, recalibrate_batch_norm, scaled
+from audit.training.trainer import AfterEpoch, TrainingImages, accumulate_gradients, train_network
 from audit.training.vib import (
     VariationalClassifier,
     extra_loss,
@@ -44,7 +37,9 @@ def fresh(
     """A small CNN for two classes under a loss, as a training would start."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    request = LossRequest(2, shape, seed, beta, 4, reconstruction_weight)
+    request = LossRequest(
+        2, shape, seed, Vib(beta=beta, latent=4, reconstruction_weight=reconstruction_weight)
+    )
     return build_network(
         loss, lambda outputs: build_model("small-cnn", outputs, shape[0], "published"), request
     )

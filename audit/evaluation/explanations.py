@@ -21,8 +21,8 @@ from torch.nn.modules import pooling
 
 from audit.attack.perturbation import Perturbation
 from audit.data.dataset import Labels
+from audit.training.reading import scaled
 from audit.training.sampling import evaluation_batches
-from audit.training.trainer import scaled
 
 Maps = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]

@@ -10,14 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from audit.results import Vib
+
 if TYPE_CHECKING:
     from torch import nn
-
-LATENT = 32  # dimensions of vibCE's code; the thesis names none
-BETA = 1.0  # weight of its KL divergence: the variational bound itself
-# 1 is (2.11) as written. It sums over pixels, so that large images leave the cross-entropy little say: OCT at
-# 64 x 64 was hardly learned in 20 epochs.
-RECONSTRUCTION_WEIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,9 +23,7 @@ class LossRequest:
     n_classes: int
     image_shape: tuple[int, int, int]  # (C, H, W)
     seed: int
-    beta: float = BETA
-    latent: int = LATENT
-    reconstruction_weight: float = RECONSTRUCTION_WEIGHT
+    vib: Vib  # parameters of vibCE
 
 
 NetworkOf = Callable[[int], "nn.Module"]
@@ -44,13 +38,13 @@ def _vibce(network_of: NetworkOf, request: LossRequest) -> nn.Module:
     from audit.training.vib import VariationalClassifier
 
     return VariationalClassifier(
-        network_of(2 * request.latent),
+        network_of(2 * request.vib.latent),
         request.n_classes,
         request.image_shape,
-        request.latent,
-        request.beta,
+        request.vib.latent,
+        request.vib.beta,
         request.seed,
-        request.reconstruction_weight,
+        request.vib.reconstruction_weight,
     )
 
 

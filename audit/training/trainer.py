@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from audit.results import NO_DEFENCE, Recipe
+from audit.results import NO_DEFENCE, Recipe, Vib
 from audit.training.augmentation import Augmented, augmentation, mixed_loss
 from audit.training.early_stopping import BestEpoch
+from audit.training.losses import LossRequest, build_network
 from audit.training.memory import in_parts_where_memory_is_short
 from audit.training.models import build_model
 from audit.training.normalization import build_normalization
@@ -125,9 +126,14 @@ def fresh_network(
     memory."""
     torch.manual_seed(recipe.seed)
     channels, height, width = data.images.shape[1:]
-    model = build_model(recipe.model, data.n_classes, channels, recipe.stem, (height, width), recipe.dropout)
-    start(model)
-    network = nn.Sequential(build_normalization(recipe.normalization, channels), model)
+
+    def network_of(outputs: int) -> nn.Module:
+        model = build_model(recipe.model, outputs, channels, recipe.stem, (height, width), recipe.dropout)
+        start(model)
+        return nn.Sequential(build_normalization(recipe.normalization, channels), model)
+
+    request = LossRequest(data.n_classes, (channels, height, width), recipe.seed, recipe.vib or Vib())
+    network = build_network(recipe.loss, network_of, request)
     network.to(data.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
