@@ -15,8 +15,18 @@ from audit.attack.perturbation import Perturbation
 from audit.data.dataset import Images, Labels, Split
 from audit.errors import ConfigError
 from audit.evaluation import metrics
+from audit.explain import explain
 from audit.plan import Cell
-from audit.results import NO_DEFENCE, CellMeasures, CellResult, EpochReading, Recipe
+from audit.results import (
+    CLEAN,
+    EVOSHIFT,
+    NO_DEFENCE,
+    CellMeasures,
+    CellResult,
+    EpochReading,
+    Explanation,
+    Recipe,
+)
 from audit.settings import AuditConfig
 from audit.training.precision import resolved
 from audit.training.preprocessing import Preprocessing, preprocessing
@@ -121,6 +131,7 @@ def run_cell(
         status="done",
         measures=measures,
         predictions=[int(p) for p in predictions],
+        explanation=explanation(trained.network, cell, perturbation, seen, context),
         micro_batch=trained.micro_batch,
         epoch=trained.epoch,
         weights_note=given.note,
@@ -218,6 +229,25 @@ def measure(
         epochs=epochs,
     )
     return measures, predicted
+
+
+def explanation(
+    network: nn.Module, cell: Cell, perturbation: Perturbation | None, seen: Seen, context: CellContext
+) -> Explanation | None:
+    """Grad-CAM of the first seed's trainings on clean and on EvoShift's images."""
+    settings = context.config.evaluation
+    wanted = cell.attack.attack in (CLEAN, EVOSHIFT) and cell.recipe.seed == context.config.seeds[0]
+    if not wanted or not settings.explained_images:
+        return None
+    return explain(
+        network,
+        perturbation,
+        (seen.train.images, seen.train.labels.cpu().numpy()),
+        (seen.test, context.test.labels),
+        len(context.class_names),
+        settings.explained_images,
+        settings.batch_size,
+    )
 
 
 def nuisance_sensitivity(

@@ -281,6 +281,7 @@ def measured_by(config: AuditConfig) -> dict[str, object]:
         "monitor_images": config.evaluation.monitor_images,
         "oversample": config.training.oversample,
         "deterministic": config.deterministic,
+        "explained_images": config.evaluation.explained_images,
     }
 
 

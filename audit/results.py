@@ -134,6 +134,24 @@ class Recipe(Record):
         return " + ".join(part for part in parts if part != NO_DEFENCE) or NO_DEFENCE
 
 
+class Explanation(Record):
+    """Where a network looks (Grad-CAM, Selvaraju et al. 2017), mean per class over a sample of images.
+
+    A share is the part of the saliency within `radius` pixels of the edits of the image's class (a window of the
+    size that Grad-CAM can resolve); a map that looks everywhere alike would have `uniform_shares` there.
+    """
+
+    reason: str | None = None  # why there is none
+    layer: str = ""
+    radius: int = 0  # pixels
+    images: list[int] = []  # (K,) training images averaged over
+    zero_maps: list[int] = []  # (K,) left out: no feature speaks for the class there
+    maps: list[str] = []  # (K,) PNG in base64, of training images as trained; white: the map's own maximum
+    train_shares: list[float | None] = []  # (K,) on training images as trained; empty for clean cells
+    test_shares: list[float | None] = []  # (K,) on clean test images, where the edits would be
+    uniform_shares: list[float | None] = []  # (K,)
+
+
 class CellResult(Record):
     """One cell of the grid: one recipe trained on one (perturbed) training set."""
 
@@ -156,6 +174,7 @@ class CellResult(Record):
     device: str = "cpu"
     precision: str = "float32"  # that the training really had
     weights_note: str | None = None  # what became of the file of initial weights, where one was given
+    explanation: Explanation | None = None  # of the first seed on clean and EvoShift images
     epoch: int | None = None  # whose weights were measured: the last, or the one at which training stopped
     micro_batch: int | None = None  # images at a time where memory was short; gradients were accumulated
 

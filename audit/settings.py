@@ -194,6 +194,7 @@ class EvaluationSettings(Settings):
     monitor_images: int = Field(256, ge=16)  # training images read after each epoch for fit and batch norm
     drop_tolerance: float = Field(0.10, ge=0, le=1)  # a loss of accuracy below this is tolerated
     min_clean_above_chance: float = Field(0.20, ge=0, le=1)  # else no verdict is given
+    explained_images: int = Field(128, ge=0)  # for Grad-CAM, of training and of test; 0: no explanations
     bootstrap: int = Field(4000, ge=200)  # resamples
     seed: Seed = 0
 

@@ -13,6 +13,7 @@ from reports import lookups, words
 from reports.canvas import new_drawing, percent_axis, save, shorten, slug
 from reports.document import Figure
 from reports.figure_images import confusion_figures, example_figures
+from reports.figure_saliency import saliency_figures
 from reports.figure_search import search_figures
 from reports.style import ACCENT, BASELINE, CYCLE, INK, MARKERS, MUTED, figure_settings
 
@@ -29,6 +30,7 @@ def write_figures(result: AuditResult, folder: Path) -> list[Figure]:
         figures += score_figure(result, folder)
         figures += confusion_figures(result, folder)
         figures += epoch_figures(result, folder)
+        figures += saliency_figures(result, folder)
         figures += search_figures(result, folder)
         figures += example_figures(result, folder)
     return figures

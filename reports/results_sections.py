@@ -13,6 +13,7 @@ from reports.condition_sections import (
 )
 from reports.control_sections import control_blocks
 from reports.document import Block, Column, Figure, RowMark, Section, Table, Text
+from reports.saliency_section import saliency_section
 from reports.search_sections import search_blocks
 
 CLASS_TABLES = 4  # models for which Table 4.1 is printed
@@ -29,6 +30,7 @@ def results_sections(result: AuditResult, figures: list[Figure]) -> list[Section
             "Confusion matrices", shown(figures, "confusion", "No training finished: there is none to show.")
         ),
         Section("Accuracy by epoch", shown(figures, "epochs", "No readings by epoch were recorded.")),
+        *saliency_section(result, figures),
         Section("Search and perturbations", search_blocks(result, figures)),
     ]
 

@@ -90,7 +90,11 @@ def mean_saliency(
     batch_size: int = 256,
 ) -> MeanSaliency:
     """Mean Grad-CAM per class; arguments and errors as in `saliency`."""
-    found = saliency(network, images, labels, target_layer, batch_size)
+    return mean_maps(saliency(network, images, labels, target_layer, batch_size), n_classes)
+
+
+def mean_maps(found: Saliency, n_classes: int) -> MeanSaliency:
+    """Mean of the maps of each class."""
     seen = found.maps.sum(axis=(1, 2)) > 0
     members = [(found.labels == label) for label in range(n_classes)]
     means = [
