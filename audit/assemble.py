@@ -11,6 +11,7 @@ from PIL import Image
 
 from audit.attack.perturbation import Artefact, Perturbation
 from audit.data.dataset import SPLITS, ImageDataset, Images, counts_by_class, groups_in_several_splits
+from audit.evaluation.comparison import compare_pairs
 from audit.evaluation.conditions import Evidence, robustness_scores, summarize_conditions
 from audit.evaluation.verdict import defence_words, find, percent, search_against_controls
 from audit.plan import AttackSpec, AuditPlan, baseline_pair
@@ -61,6 +62,7 @@ def assemble_result(
         cells=cells,
         conditions=conditions,
         scores=robustness_scores(evidence),
+        comparisons=compare_pairs(evidence),
         defences=defences_in_words(config),
         baseline=f"{baseline[0]} with {baseline[1]}, {defence_words(baseline[2])}",
         baseline_pair=baseline,
