@@ -189,7 +189,8 @@ def limitations(config: AuditConfig, dataset: ImageDataset, failed: list[CellRes
     found.append(
         "The search is a lower bound: a perturbation that does more harm may exist, and a search with another seed "
         "finds another one. Intervals do not include the spread between searches. Drops are read at a level "
-        "corrected for the number of conditions (Bonferroni), scores and single intervals are not."
+        "corrected for the number of conditions (Bonferroni), comparisons of pairs at one corrected for their own "
+        "number; scores and single intervals are not corrected."
     )
     others = [name for name in config.optimizers if name != config.search.optimizer]
     if config.search.enabled and others:

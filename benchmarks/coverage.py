@@ -56,6 +56,7 @@ CORRECTED = 1 - 0.05 / 12  # Bonferroni's level for 12 conditions
 OCT_PATIENTS = {1: 129, 2: 27, 3: 10, 4: 5, 5: 3, 6: 1, 7: 1, 8: 1, 11: 1}
 
 IMAGES = (200, 280, 500, 1000)
+ACCURACIES = (0.3, 0.6, 0.9, 0.95)
 SPREADS = (0.0, 0.01, 0.03, 0.06)
 DROPS = ((0.95, 0.95), (0.93, 0.85), (0.93, 0.5), (0.93, 0.25))
 SCORES = (
@@ -109,7 +110,8 @@ def settings(measures: list[str], seeds: list[int], quick: bool) -> Iterator[Set
             continue
         images = (280,) if quick else IMAGES
         if "accuracy" in measures:
-            for n, p, icc in itertools.product(images, (0.3, 0.6, 0.9, 0.95), (0.0, 0.5)):
+            accuracies = ACCURACIES if spread else (*ACCURACIES, 0.99)
+            for n, p, icc in itertools.product(images, accuracies, (0.0, 0.5)):
                 yield Setting("accuracy", n_seeds, n, (p,), spread, icc)
         for n in images:
             if "drop" in measures:

@@ -21,18 +21,22 @@ from audit.evaluation.intervals import (
 Z = 1.959964
 
 
+def wilson(share: float, squared: float) -> tuple[float, float]:
+    """Wilson's interval, written with squared = t^2 / n."""
+    half = np.sqrt(squared * share * (1 - share) + squared**2 / 4)
+    return (share + squared / 2 - half) / (1 + squared), (share + squared / 2 + half) / (1 + squared)
+
+
 def coin(n: int, right: int) -> np.ndarray:
     return (np.arange(n) < right).astype(float)[None, :]
 
 
 def test_independent_images_give_the_binomial_interval() -> None:
-    """320 of 400, against Wilson's score interval, which is not built on a logit: 0.758 to 0.836."""
+    """320 of 400: Wilson's 0.758 to 0.836."""
     found = mean_interval(coin(400, 320), make_resampling(400, None, 1, 20000, 0))
     assert found.estimate == 0.8 and (found.n_images, found.n_groups, found.n_seeds) == (400, 400, 1)
-    centre, margin = (0.8 + Z**2 / 800) / (1 + Z**2 / 400), Z * np.sqrt(0.16 / 400 + Z**2 / 640_000)
-    margin /= 1 + Z**2 / 400
-    assert (centre - margin, centre + margin) == pytest.approx((0.758, 0.836), abs=5e-4)
-    assert (found.low, found.high) == pytest.approx((centre - margin, centre + margin), abs=0.003)
+    assert wilson(0.8, Z**2 / 400) == pytest.approx((0.758, 0.836), abs=5e-4)
+    assert (found.low, found.high) == pytest.approx(wilson(0.8, Z**2 / 400), abs=0.002)
     assert 0.8 - found.low > found.high - 0.8, "the longer arm points away from the near bound"
 
 
@@ -86,8 +90,10 @@ def test_margins_of_patients_and_trainings_are_squared_and_added() -> None:
     patients = mean * (one + added) / one
     trainings = 0.01 / 3 - ((one + added) - patients) / 2
     margin = np.sqrt(student.ppf(0.975, 99) ** 2 * patients + student.ppf(0.975, 2) ** 2 * trainings)
-    logit = np.log(centre / (1 - centre)) + np.array([-1, 1]) * margin / (centre * (1 - centre))
-    assert (found.low, found.high) == pytest.approx(1 / (1 + np.exp(-logit)), abs=0.002)
+    squared = margin**2 / (centre * (1 - centre))
+    assert (found.low, found.high) == pytest.approx(
+        (wilson(centre, squared)[0], wilson(0.7, squared)[1]), abs=0.002
+    ), "the outer of both ends: above one half the added patient lowers"
 
 
 @pytest.mark.parametrize(("freedom", "value"), [(1, 12.706), (2, 4.303), (4, 2.776), (177, 1.973)])
@@ -102,15 +108,15 @@ def test_one_seed_says_so_and_holds_no_spread_between_trainings() -> None:
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_all_right_or_all_wrong_is_not_certainty(seeds: int) -> None:
-    """100.5 of 101 right, and the added patient's variance alone."""
+    """The added patient's variance alone. Clopper and Pearson for 100 of 100: 0.964; Wilson: 0.963."""
     centre = 100.5 / 101
-    margin = student.ppf(0.975, 99) * np.sqrt(((1 - centre) ** 2 + centre**2) / 2) / 101
-    bound = 1 / (1 + np.exp(-np.log(centre / (1 - centre)) + margin / (centre * (1 - centre))))
+    variance = ((1 - centre) ** 2 + centre**2) / 2 / 101**2
+    bound, _ = wilson(centre, student.ppf(0.975, 99) ** 2 * variance / (centre * (1 - centre)))
     right = mean_interval(np.ones((seeds, 100)), make_resampling(100, None, seeds, 500, 0))
     wrong = mean_interval(np.zeros((seeds, 100)), make_resampling(100, None, seeds, 500, 0))
     assert (right.low, right.estimate, right.high) == pytest.approx((bound, 1, 1))
     assert (wrong.low, wrong.estimate, wrong.high) == pytest.approx((0, 0, 1 - bound))
-    assert 0.90 < bound < 0.97, "Clopper and Pearson: 0.964 for 100 of 100"
+    assert bound == pytest.approx(0.954, abs=0.001)
 
 
 def test_differences_are_paired() -> None:
@@ -126,7 +132,8 @@ def test_differences_are_paired() -> None:
 def test_equal_trainings_differ_by_zero_but_not_with_certainty() -> None:
     """No image differs: one patient more or less in 101 is left."""
     found = difference_interval(coin(100, 90), coin(100, 90), make_resampling(100, None, 1, 500, 0))
-    margin = np.tanh(student.ppf(0.975, 99) / 101)  # the logit scale of (1 + d) / 2 is 2 artanh(d)
+    margin = 2 * wilson(0.5, (student.ppf(0.975, 99) / 101) ** 2)[1] - 1
+    assert margin == pytest.approx(0.0196, abs=1e-4)
     assert (found.low, found.estimate, found.high) == pytest.approx((-margin, 0, margin))
 
 

@@ -2,15 +2,16 @@
 
 In two sentences: the margin is the root of the summed squares of two margins, one for the test patients
 (their bootstrap variance, t quantile with G - 1 degrees of freedom) and one for the trainings (the variance
-between them, t quantile with S - 1). It is taken on a scale without bounds (logit for accuracies and
-differences, logarithm for ratios), with one patient added who is half right and half wrong.
+between them, t quantile with S - 1). It is bent as in Wilson's score interval, so that it stays within the
+bounds (ratios: taken on the logarithm), with and without one more patient who is half right and half wrong.
 
-Why not a percentile bootstrap over seeds and patients: three drawn from three seeds hold 68 to 88 % of the
-truth where 95 were promised (docs/benchmarks.md, measured by `benchmarks/coverage.py`).
+Why not a percentile bootstrap over seeds and patients: three draws from three seeds cannot show the tails,
+and its intervals ended too soon (docs/benchmarks.md, measured by `benchmarks/coverage.py`).
 
 Sources: adding squared margins: Howe, JASA 69 (1974) 789; Zou & Donner, Stat. Med. 27 (2008) 1693 (MOVER).
 Variances of crossed factors (patients, trainings) with their interaction taken off once: Cameron, Gelbach &
-Miller, J. Bus. Econ. Stat. 29 (2011) 238. The added patient: Haldane's and Anscombe's half counts.
+Miller, J. Bus. Econ. Stat. 29 (2011) 238. Score interval: Wilson, JASA 22 (1927) 209, its n being what the
+measured variance amounts to. The added patient: Haldane's and Anscombe's half counts.
 
 All conditions of an audit share the drawn patients, so that differences and ratios are paired.
 """
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit, stdtrit
+from scipy.special import stdtrit
 
 from audit.data.dataset import Labels
 from audit.results import Interval
@@ -109,27 +110,34 @@ def with_added_patient(mean: float, n_groups: int) -> float:
 
 def mean_interval(correct: Floats, resampling: Resampling, level: float = LEVEL) -> Interval:
     """Accuracy of one condition; `correct` (S, N) in [0, 1]."""
-    return logit_interval(correct, resampling, level, (0.0, 1.0))
+    return score_interval(correct, resampling, level, (0.0, 1.0))
 
 
 def difference_interval(
     first: Floats, second: Floats, resampling: Resampling, level: float = LEVEL
 ) -> Interval:
     """first - second, paired by seed and image; both (S, N) in [0, 1]."""
-    return logit_interval(first - second, resampling, level, (-1.0, 1.0))
+    return score_interval(first - second, resampling, level, (-1.0, 1.0))
 
 
-def logit_interval(
+def score_interval(
     values: Floats, resampling: Resampling, level: float, bounds: tuple[float, float]
 ) -> Interval:
-    """Mean of `values` (S, N), which lie between the bounds; the margin is taken on the logit scale."""
+    """Mean of `values` (S, N), which lie between the bounds.
+
+    The squared margin m^2 at share p amounts to n = t^2 p (1 - p) / m^2 independent answers, for which Wilson's
+    interval is taken: at the share itself and with the added patient, and the outer ends are kept.
+    """
     low, width = bounds[0], bounds[1] - bounds[0]
     share, groups = (values - low) / width, resampling.n_groups
-    centre = with_added_patient(float(share.mean()), groups)
-    added = ((1 - centre) ** 2 + centre**2) / 2 / (groups + 1) ** 2
-    half = margin(share, resampling, level, added) / (centre * (1 - centre))
-    ends = low + width * expit(logit(centre) + np.array([-half, half]))
-    return make_interval(float(values.mean()), ends, resampling, level)
+    shrunk = with_added_patient(float(share.mean()), groups)
+    added = ((1 - shrunk) ** 2 + shrunk**2) / 2 / (groups + 1) ** 2
+    centres = np.array([float(share.mean()), shrunk])
+    inverse_n = margin(share, resampling, level, added) ** 2 / (shrunk * (1 - shrunk))  # t^2 / n
+    middle = (centres + inverse_n / 2) / (1 + inverse_n)
+    half = np.sqrt(inverse_n * centres * (1 - centres) + inverse_n**2 / 4) / (1 + inverse_n)
+    ends = np.clip([(middle - half).min(), (middle + half).max()], 0.0, 1.0)
+    return make_interval(float(values.mean()), low + width * ends, resampling, level)
 
 
 def ratio_interval(
@@ -148,7 +156,7 @@ def ratio_interval(
 
 
 def make_interval(estimate: float, ends: Floats, resampling: Resampling, level: float) -> Interval:
-    """The record. The added patient moves the centre a little, so the estimate is kept inside."""
+    """The record. Rounding, and in ratios the added patient, may move an end past the estimate: kept inside."""
     return Interval(
         estimate=estimate,
         low=min(float(ends[0]), estimate),
