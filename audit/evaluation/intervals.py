@@ -5,8 +5,9 @@ In two sentences: the margin is the root of the summed squares of two margins, o
 between them, t quantile with S - 1). It is bent as in Wilson's score interval, so that it stays within the
 bounds (ratios: taken on the logarithm), with and without one more patient who is half right and half wrong.
 
-Why not a percentile bootstrap over seeds and patients: three draws from three seeds cannot show the tails,
-and its intervals ended too soon (docs/benchmarks.md, measured by `benchmarks/coverage.py`).
+Why not a percentile bootstrap over seeds and patients: three draws from three seeds cannot show the tails. Its
+95 % intervals held the accuracy in 71 to 97 % where three trainings differ by 3 points or more, in 96 to 99 %
+where they do not (docs/benchmarks.md, measured by `benchmarks/coverage.py`).
 
 Sources: adding squared margins: Howe, JASA 69 (1974) 789; Zou & Donner, Stat. Med. 27 (2008) 1693 (MOVER).
 Variances of crossed factors (patients, trainings) with their interaction taken off once: Cameron, Gelbach &
