@@ -24,6 +24,7 @@ EVOSHIFT = "evoshift"
 
 Reading = Literal["vulnerable", "within tolerance", "inconclusive", "withheld"]
 Verdict = Literal["vulnerable", "within tolerance", "inconclusive", "incomplete"]
+ComparisonReading = Literal["better", "worse", "no difference shown", "withheld"]
 
 
 class Record(BaseModel):
@@ -33,7 +34,7 @@ class Record(BaseModel):
 
 
 class Interval(Record):
-    """A point estimate with a percentile-bootstrap interval, and what it was computed from."""
+    """A point estimate with an interval (audit.evaluation.intervals), and what it was computed from."""
 
     estimate: float
     low: float
@@ -41,7 +42,7 @@ class Interval(Record):
     level: float = 0.95
     n_images: int  # test images
     n_groups: int  # independent units resampled (patients or lesions; images where no ids exist)
-    n_seeds: int  # trainings; 1 means that the spread between trainings is NOT in the interval
+    n_seeds: int  # trainings; 1: the spread between trainings is NOT in the interval; 2: it is hardly known
 
 
 class ClassMeasures(Record):
@@ -315,6 +316,40 @@ class ConditionSummary(Record):
         return (self.model, self.optimizer, self.defence)
 
 
+class PairComparison(Record):
+    """Attacked accuracy of `first` against `second`, under one attack and severity on the same seeds.
+
+    Differences are first minus second. For a defence against the same model and optimizer without it, `attacked`
+    is its recovery and `clean` the negative of its cost.
+    """
+
+    first: Pair
+    second: Pair
+    attack: str
+    severity: int
+    attacked: Interval | None  # difference of attacked accuracy; None where no seed is shared
+    corrected: (
+        Interval | None
+    )  # the same at Bonferroni's level for all comparisons of the audit: judged by it
+    clean: Interval | None  # difference of clean accuracy; None where no seed is shared
+    reading: ComparisonReading
+    reason: str  # why this reading, in words
+    is_defence: bool  # whether `second` is `first` without its defence
+
+    @property
+    def recovery(self) -> Interval | None:
+        """Attacked accuracy with the defence minus without; None where this is no defence."""
+        return self.attacked if self.is_defence else None
+
+    @property
+    def cost(self) -> Interval | None:
+        """Clean accuracy without the defence minus with; None where this is no defence."""
+        if self.clean is None or not self.is_defence:
+            return None
+        turned = {"estimate": -self.clean.estimate, "low": -self.clean.high, "high": -self.clean.low}
+        return self.clean.model_copy(update=turned)
+
+
 class Finding(Record):
     """The worst finding in plain words, and the overall verdict with its reason."""
 
@@ -355,6 +390,7 @@ class AuditResult(Record):
     cells: list[CellResult]
     conditions: list[ConditionSummary]
     scores: list[ScoreRow]
+    comparisons: list[PairComparison] = []  # every pair with the baseline, every defence with none
     defences: dict[str, str]  # what each part of a defence does, in words
     baseline: str  # in words
     baseline_pair: Pair

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from audit.results import CLEAN, AuditResult, CellMeasures, ConditionSummary, Pair
 from reports import lookups, words
+from reports.comparison_section import comparison_section
 from reports.condition_sections import (
     DAGGER_NOTE,
     condition_table,
@@ -24,6 +25,7 @@ def results_sections(result: AuditResult, figures: list[Figure]) -> list[Section
     return [
         Section("Results", [*error_blocks(result, figures), *class_blocks(result)]),
         Section("Robustness scores", score_blocks(result, figures)),
+        *comparison_section(result),
         Section("All conditions", [condition_table(result), *reading_blocks(result), *fit_blocks(result)]),
         Section("Controls", control_blocks(result)),
         Section(

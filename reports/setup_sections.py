@@ -148,9 +148,10 @@ def measurement(result: AuditResult) -> list[str]:
         "the images; no reading is given where clean accuracy is not surely more than "
         f"{fraction(result, 'evaluation.min_clean_above_chance')} above guessing, or where a training is "
         "under-fitted.",
-        f"Intervals: percentile bootstrap with {value('evaluation.bootstrap')} draws over test images "
-        "(whole patients or lesions where ids exist) and over seeds; drops and ratios are paired by image "
-        "and seed.",
+        "Intervals: the margin is the root of the summed squares of two margins, one for the test images (bootstrap of "
+        f"{value('evaluation.bootstrap')} draws, of whole patients or lesions where ids exist) and one for the "
+        "trainings (variance between seeds, t quantile), bent as in Wilson's interval. Drops, ratios and "
+        "comparisons are paired by image and seed.",
         "Readings rest on intervals at a level corrected for the number of attacked conditions "
         "(Bonferroni), wider than the intervals that are printed.",
     ]

@@ -20,6 +20,12 @@ def test_a_search_speaks_for_the_optimizer_of_its_surrogates() -> None:
     assert sentence not in said(optimizers=["adam", "sgd-m"], search__enabled=False)
 
 
+def test_two_seeds_are_warned_of() -> None:
+    sentence = "held the truth in only 88 to 94 % of simulated audits."
+    assert sentence in said(seeds=[0, 1])
+    assert sentence not in said(seeds=[0, 1, 2]) and sentence not in said(seeds=[0])
+
+
 def test_intervals_hold_one_search() -> None:
     assert "Intervals do not include the spread between searches." in said()
 

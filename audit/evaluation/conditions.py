@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -57,17 +57,13 @@ class Evidence:
         return dict(found)
 
     @cached_property
-    def _resamplings(self) -> dict[int, Resampling]:
-        return {}
+    def _patients(self) -> Resampling:
+        settings = self.config.evaluation
+        return make_resampling(len(self.test_labels), self.test_groups, 1, settings.bootstrap, settings.seed)
 
     def resampling(self, n_seeds: int) -> Resampling:
         """Equal draws of test images whatever the number of seeds."""
-        if n_seeds not in self._resamplings:
-            settings = self.config.evaluation
-            self._resamplings[n_seeds] = make_resampling(
-                len(self.test_labels), self.test_groups, n_seeds, settings.bootstrap, settings.seed
-            )
-        return self._resamplings[n_seeds]
+        return replace(self._patients, n_seeds=n_seeds)
 
     def seeds(self, key: Key) -> set[int]:
         """Seeds with a finished training under this condition."""
