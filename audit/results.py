@@ -11,9 +11,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from audit.errors import RunDirectoryError
+from audit.recipe import CROSS_ENTROPY as CROSS_ENTROPY
+from audit.recipe import EARLY_STOPPING as EARLY_STOPPING
+from audit.recipe import NO_DEFENCE as NO_DEFENCE
+from audit.recipe import VIBCE as VIBCE
+from audit.recipe import Pair as Pair
+from audit.recipe import Recipe as Recipe
+from audit.recipe import Record as Record
+from audit.recipe import Vib as Vib
 
 SCHEMA_VERSION = 2
 PROTOCOL_VERSION = 2
@@ -25,12 +33,6 @@ EVOSHIFT = "evoshift"
 Reading = Literal["vulnerable", "within tolerance", "inconclusive", "withheld"]
 Verdict = Literal["vulnerable", "within tolerance", "inconclusive", "incomplete"]
 ComparisonReading = Literal["better", "worse", "no difference shown", "withheld"]
-
-
-class Record(BaseModel):
-    """Base of all result records: immutable, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Interval(Record):
@@ -83,58 +85,6 @@ class CellMeasures(Record):
     epochs: list[EpochReading]
 
 
-Pair = tuple[str, str, str]
-"""What is compared: (model, optimizer, defence), each with what sets it apart from its default, such as
-("resnet50, dropout 0.4", "adam, learning rate 0.0001", "csn + crop-flip")."""
-
-NO_DEFENCE = "none"
-EARLY_STOPPING = "early-stopping"
-CROSS_ENTROPY = "ce"
-VIBCE = "vibce"
-
-
-class Vib(Record):
-    """Parameters of the loss vibCE (2.11).
-
-    The reconstruction sums over pixels, so that large images leave the cross-entropy little say: with weight 1
-    OCT at 64 x 64 was hardly learned in 20 epochs.
-    """
-
-    beta: float = Field(1.0, ge=0)  # weight of the KL divergence; 1 is the variational bound itself
-    latent: int = Field(32, ge=1)  # dimensions of the code; the thesis names none
-    reconstruction_weight: float = Field(1.0, ge=0)  # 1 as published
-
-
-class Recipe(Record):
-    """One training: all that defines it apart from the images."""
-
-    model: str
-    stem: str
-    dropout: float = 0.0  # before the last layer
-    weights: str | None = None  # SHA-256 of the file of initial weights; None: from scratch
-    optimizer: str
-    learning_rate: float
-    weight_decay: float | None = None  # None: the optimizer's default
-    schedule: str
-    normalization: str
-    augmentation: str = "none"
-    preprocessing: str = "none"  # of every image, after the perturbation
-    loss: str = CROSS_ENTROPY
-    vib: Vib | None = None  # parameters of the loss vibce
-    stopping: str = "none"  # early-stopping: the epoch that reads clean validation images best
-    precision: str = "float32"
-    epochs: int
-    batch_size: int
-    seed: int
-
-    @property
-    def defence(self) -> str:
-        """What may keep the perturbation from being learned: 'csn + crop-flip'; 'none'."""
-        loss = NO_DEFENCE if self.loss == CROSS_ENTROPY else self.loss
-        parts = (self.normalization, self.augmentation, self.preprocessing, loss, self.stopping)
-        return " + ".join(part for part in parts if part != NO_DEFENCE) or NO_DEFENCE
-
-
 class Explanation(Record):
     """Where a network looks (Grad-CAM, Selvaraju et al. 2017), mean per class over a sample of images.
 
@@ -145,12 +95,14 @@ class Explanation(Record):
     reason: str | None = None  # why there is none
     layer: str = ""
     radius: int = 0  # pixels
-    images: list[int] = []  # (K,) training images averaged over
-    zero_maps: list[int] = []  # (K,) left out: no feature speaks for the class there
-    maps: list[str] = []  # (K,) PNG in base64, of training images as trained; white: the map's own maximum
-    train_shares: list[float | None] = []  # (K,) on training images as trained; empty for clean cells
-    test_shares: list[float | None] = []  # (K,) on clean test images, where the edits would be
-    uniform_shares: list[float | None] = []  # (K,)
+    images: list[int] = Field(default_factory=list)  # (K,) training images averaged over
+    zero_maps: list[int] = Field(default_factory=list)  # (K,) left out: no feature speaks for the class there
+    maps: list[str] = Field(default_factory=list)  # (K,) PNG in base64; white: the map's own maximum
+    train_shares: list[float | None] = Field(default_factory=list)  # (K,) as trained; empty for clean cells
+    test_shares: list[float | None] = Field(
+        default_factory=list
+    )  # (K,) on clean test images, where the edits would be
+    uniform_shares: list[float | None] = Field(default_factory=list)  # (K,)
 
 
 class CellResult(Record):
@@ -170,7 +122,7 @@ class CellResult(Record):
     status: Literal["done", "failed"]
     failure: str | None = None
     measures: CellMeasures | None = None
-    predictions: list[int] = []  # predicted class of every test image, in test order
+    predictions: list[int] = Field(default_factory=list)  # predicted class of every test image, in test order
     seconds: float = 0.0
     device: str = "cpu"
     precision: str = "float32"  # that the training really had
@@ -274,7 +226,7 @@ class DatasetRecord(Record):
     fingerprint: str
     test_labels: list[int]
     test_groups: list[int] | None  # consecutive numbers, not identifiers
-    examples: list[ExampleImage] = []
+    examples: list[ExampleImage] = Field(default_factory=list)
 
 
 class ScoreRow(Record):
@@ -390,7 +342,7 @@ class AuditResult(Record):
     cells: list[CellResult]
     conditions: list[ConditionSummary]
     scores: list[ScoreRow]
-    comparisons: list[PairComparison] = []  # every pair with the baseline, every defence with none
+    comparisons: list[PairComparison] = Field(default_factory=list)  # of pairs
     defences: dict[str, str]  # what each part of a defence does, in words
     baseline: str  # in words
     baseline_pair: Pair
