@@ -49,6 +49,7 @@ def assemble_result(
     baseline = baseline_pair(config)
     evidence = Evidence(cells, dataset.test.labels, dataset.test.groups, config, baseline)
     conditions = summarize_conditions(evidence)
+    comparisons = compare_pairs(evidence)
     failed = [cell for cell in cells if cell.status == "failed"]
     record = describe_dataset(dataset, artefacts)
     return AuditResult(
@@ -65,11 +66,11 @@ def assemble_result(
         cells=cells,
         conditions=conditions,
         scores=robustness_scores(evidence),
-        comparisons=compare_pairs(evidence),
+        comparisons=comparisons,
         defences=defences_in_words(config),
         baseline=f"{baseline[0]} with {baseline[1]}, {defence_words(baseline[2])}",
         baseline_pair=baseline,
-        finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance),
+        finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance, comparisons),
         limitations=[*search_against_controls(conditions), *limitations(config, dataset, cells)],
         environment=environment,
         seconds=seconds,

@@ -154,7 +154,14 @@ def story(front: Cover, sections: list[Section], setter: Typesetter) -> list[Flo
 
 def contents(setter: Typesetter) -> list[Flowable]:
     """The table of contents, with page numbers that link."""
-    grid = TableStyle([("FONT", (0, 0), (-1, -1), REGULAR), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
+    grid = TableStyle(
+        [
+            ("FONT", (0, 0), (-1, -1), REGULAR),
+            ("LEFTPADDING", (0, 0), (-1, -1), 0),
+            ("TOPPADDING", (0, 0), (-1, -1), 1.2),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 1.2),
+        ]
+    )
     table = TableOfContents(dotsMinLevel=0, levelStyles=[setter.styles["contents"]], tableStyle=grid)
     return [setter.paragraph("Contents", "small_heading"), table]
 

@@ -71,7 +71,7 @@ def make_styles() -> dict[str, ParagraphStyle]:
         style("head", 7.8, 10.6, **bold),
         style("note", 7.5, 10.4, textColor=HexColor(MUTED), spaceBefore=3, spaceAfter=10),
         style("figure_caption", 8, 11.2, spaceBefore=2, spaceAfter=12),
-        style("contents", 9.5, 15),
+        style("contents", 9.5, 13),
     ]
     return {entry.name: entry for entry in styles}
 

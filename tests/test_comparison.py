@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from audit.evaluation.comparison import compare_pairs
-from audit.evaluation.conditions import Evidence
+from audit.evaluation.conditions import Evidence, summarize_conditions
+from audit.evaluation.verdict import defence_effect
 from audit.results import AuditResult, CellResult, Pair, PairComparison
 from tests.results_factory import example_result
 from tests.test_verdict import LABELS, cell, evidence
@@ -217,3 +218,36 @@ def test_results_written_before_comparisons_are_still_read() -> None:
 def test_comparisons_survive_json() -> None:
     found = only(trainings(PLAIN) + trainings(CSN))
     assert PairComparison.model_validate_json(found.model_dump_json()) == found
+
+
+NOT_SHOWN = "No defence was shown to help resnet50 with adam: covariate shift normalization"
+
+
+def test_the_action_follows_the_reading_of_the_comparison() -> None:
+    """Recovered by a lot and by little; not shown for one that costs too much clean accuracy."""
+    for attacked, clean, said in (
+        (70, 87, "Covariate shift normalization helped resnet50 with adam: it recovered 40.0 points ("),
+        (
+            34,
+            90,
+            f"{NOT_SHOWN} recovered 4.0 points (",
+        ),
+        (
+            70,
+            80,
+            f"{NOT_SHOWN} recovered 40.0 points (",
+        ),
+    ):
+        cells = trainings(PLAIN, 90, 30) + trainings(CSN, clean, attacked)
+        found = evidence(*cells)
+        worst = next(c for c in summarize_conditions(found) if c.pair == PLAIN and c.attack == "evoshift")
+        sentence = defence_effect(worst, compare_pairs(found))
+        assert sentence.startswith(said), sentence
+        assert sentence.endswith(
+            "of clean accuracy."
+            if attacked == 70 and clean == 87
+            else f"reading {'withheld' if clean == 80 else 'no difference shown'}."
+        )
+        assert defence_effect(worst, []) == (
+            "No defence was compared for the worst pair: add some to see whether they help."
+        )

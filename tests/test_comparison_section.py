@@ -40,7 +40,13 @@ def test_recovery_and_cost_of_a_defence_and_the_difference_of_a_pair() -> None:
         ["resnet50 · adam", "CSN", "EvoShift, 1 px", "40.0 (30.0 to 50.0)", "3.0 (−7.0 to 13.0)", "better"]
     ]
     assert second.rows == [
-        ["resnet50 · sgd-m · none", "EvoShift, 1 px", "5.0 (−5.0 to 15.0)", "−20.0 (−30.0 to −10.0)", "withheld"]
+        [
+            "resnet50 · sgd-m · none",
+            "EvoShift, 1 px",
+            "5.0 (−5.0 to 15.0)",
+            "−20.0 (−30.0 to −10.0)",
+            "withheld",
+        ]
     ]
     assert "n = 280 test images, 178 independent groups" in (first.note or "")
     assert [block.items for block in section.blocks if isinstance(block, Bullets)] == [["fit differs."]]

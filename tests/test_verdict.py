@@ -178,7 +178,7 @@ def test_a_control_that_does_more_harm_than_the_search_is_named() -> None:
         "The search did not beat the shortcut control on resnet50 adam none at N_p = 1:"
     )
     assert sentence.endswith("; the control did more harm.")
-    found = find(rows, 0, dataset_record(), 0.1)
+    found = find(rows, 0, dataset_record(), 0.1, [])
     assert found.worst is not None and found.worst.attack == "shortcut", (
         "the worst is the worst, whoever found it"
     )
@@ -214,7 +214,7 @@ def test_overall_verdicts() -> None:
     unchanged = summarize_conditions(evidence(clean, cell("resnet50", "evoshift", 1, 90)))
     unfit = summarize_conditions(evidence(clean, cell("resnet50", "evoshift", 1, 30, fit=0.5)))
     verdicts = [
-        find(rows, failed, dataset_record(), 0.1).verdict
+        find(rows, failed, dataset_record(), 0.1, []).verdict
         for rows, failed in (
             (vulnerable, 0),
             (vulnerable, 1),

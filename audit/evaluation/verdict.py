@@ -11,6 +11,7 @@ from audit.results import (
     DatasetRecord,
     Finding,
     Interval,
+    PairComparison,
     Reading,
     Verdict,
 )
@@ -63,7 +64,11 @@ def read_condition(
 
 
 def find(
-    conditions: list[ConditionSummary], failed: int, dataset: DatasetRecord, tolerance: float
+    conditions: list[ConditionSummary],
+    failed: int,
+    dataset: DatasetRecord,
+    tolerance: float,
+    comparisons: list[PairComparison],
 ) -> Finding:
     """The overall verdict, the worst finding in one sentence, and what to do."""
     judged = [c for c in conditions if c.attack != CLEAN]
@@ -90,7 +95,7 @@ def find(
         sentence=worst_sentence(worst, conditions, dataset),
         reason=reason,
         worst=worst,
-        actions=actions(verdict, conditions, dataset),
+        actions=actions(verdict, conditions, dataset, comparisons),
     )
 
 
@@ -132,7 +137,12 @@ def search_against_controls(conditions: list[ConditionSummary]) -> list[str]:
     return found
 
 
-def actions(verdict: Verdict, conditions: list[ConditionSummary], dataset: DatasetRecord) -> list[str]:
+def actions(
+    verdict: Verdict,
+    conditions: list[ConditionSummary],
+    dataset: DatasetRecord,
+    comparisons: list[PairComparison],
+) -> list[str]:
     """Up to three things to do, from what was measured and nothing else."""
     found = []
     if dataset.synthetic:
@@ -149,31 +159,42 @@ def actions(verdict: Verdict, conditions: list[ConditionSummary], dataset: Datas
     searched = [c for c in conditions if c.attack == EVOSHIFT]
     if searched:
         worst = min(searched, key=lambda c: c.accuracy.estimate)
-        found.append(defence_effect(worst, conditions))
+        found.append(defence_effect(worst, comparisons))
     return found[:3]
 
 
-def defence_effect(worst: ConditionSummary, conditions: list[ConditionSummary]) -> str:
-    """What the best defence did for the worst model and optimizer, with both intervals."""
-    same = [
-        c
-        for c in conditions
-        if (c.model, c.optimizer, c.attack, c.severity)
-        == (worst.model, worst.optimizer, worst.attack, worst.severity)
+def defence_effect(worst: ConditionSummary, comparisons: list[PairComparison]) -> str:
+    """What the best defence recovered for the worst model and optimizer, read as its comparison is."""
+    place = (worst.model, worst.optimizer, worst.attack, worst.severity)
+    tried = [
+        (c.recovery.estimate, c)
+        for c in comparisons
+        if c.recovery is not None and (*c.first[:2], c.attack, c.severity) == place
     ]
-    plain = next((c for c in same if c.defence == NO_DEFENCE), None)
-    defended = [c for c in same if c is not plain]
-    if plain is None or not defended:
+    if not tried:
         return "No defence was compared for the worst pair: add some to see whether they help."
-    best = max(defended, key=lambda c: c.accuracy.estimate)
-    apart = best.accuracy.low > plain.accuracy.high
-    judgement = "helped" if apart else "showed no clear benefit"
-    of = f", the best of {len(defended)} defences," if len(defended) > 1 else ""
-    name = defence_words(best.defence)
+    shown = [one for one in tried if one[1].reading == "better"]
+    best = max(shown or tried, key=lambda one: one[0])[1]
+    name = defence_words(best.first[2])
+    of = f", the best of {len(tried)} defences," if len(tried) > 1 else ""
+    who = f"{worst.model} with {worst.optimizer}"
+    if not shown or best.recovery is None:
+        largest = interval_of_points(best.recovery)
+        return (
+            f"No defence was shown to help {who}: {name}{of} recovered {largest} of attacked accuracy; reading "
+            f"{best.reading}."
+        )
     return (
-        f"{name[:1].upper()}{name[1:]}{of} {judgement} for {worst.model} with {worst.optimizer}: attacked accuracy "
-        f"{percent_interval(plain.accuracy)} without, {percent_interval(best.accuracy)} with it."
+        f"{name[:1].upper()}{name[1:]}{of} helped {who}: it recovered {interval_of_points(best.recovery)} of attacked "
+        f"accuracy and cost {interval_of_points(best.cost)} of clean accuracy."
     )
+
+
+def interval_of_points(interval: Interval | None) -> str:
+    """'12.0 points (8.1 to 15.9)'."""
+    if interval is None:
+        return "an unknown part"
+    return f"{points(interval.estimate)} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
 def defence_words(defence: str) -> str:
