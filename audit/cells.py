@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from audit.attack.perturbation import Perturbation
 from audit.data.dataset import Images, Labels, Split
 from audit.errors import ConfigError
 from audit.evaluation import metrics
+from audit.evaluation.standard_errors import standard_errors
 from audit.explain import explain
 from audit.plan import Cell
 from audit.results import (
@@ -205,11 +207,9 @@ def measure(
     predicted = outputs.argmax(1).astype(np.int64)
     labels = context.test.labels
     right = metrics.accuracy(labels, predicted)
-    alpha_n = None
+    overlay = None
     if perturbation is not None:
-        alpha_n = nuisance_sensitivity(
-            perturbation, context.test.images, len(context.class_names), probabilities
-        )
+        overlay = overlay_hits(perturbation, context.test.images, len(context.class_names), probabilities)
     peak = max(epochs, key=lambda reading: reading.test_accuracy)
     matched = next((reading for reading in epochs if reading.train_accuracy >= MATCHED_FIT), None)
     measures = CellMeasures(
@@ -218,7 +218,8 @@ def measure(
         auc=metrics.auc(labels, outputs),
         ece=metrics.expected_calibration_error(labels, outputs),
         semantic_sensitivity=metrics.above_chance(right, len(context.class_names)),
-        nuisance_sensitivity=alpha_n,
+        nuisance_sensitivity=None if overlay is None else nuisance_sensitivity(overlay),
+        standard_errors=standard_errors(labels, context.test.groups, outputs, overlay),
         train_accuracy=float((fit == seen.train.labels.cpu()).float().mean()),
         matched_fit_epoch=matched.epoch if matched else None,
         matched_fit_accuracy=matched.test_accuracy if matched else None,
@@ -250,13 +251,15 @@ def explanation(
     )
 
 
-def nuisance_sensitivity(
+def overlay_hits(
     perturbation: Perturbation, images: Images, n_classes: int, probabilities: Callable[[Images], Tensor]
-) -> float:
-    """alpha_N (2.13): overlay the edits of class k on all test images (a copy), count predictions equal
-    to k, mean over k, normalized like alpha_S."""
-    rates = []
-    for label in range(n_classes):
-        predicted = probabilities(perturbation.overlay(images, label)).argmax(1)
-        rates.append(float((predicted == label).float().mean()))
-    return metrics.above_chance(float(np.mean(rates)), n_classes)
+) -> npt.NDArray[np.bool_]:
+    """(K, N): whether a copy of each test image under the edits of class k is called k."""
+    predicted = [probabilities(perturbation.overlay(images, k)).argmax(1).numpy() for k in range(n_classes)]
+    return np.stack([of_class == k for k, of_class in enumerate(predicted)])
+
+
+def nuisance_sensitivity(hits: npt.NDArray[np.bool_]) -> float:
+    """alpha_N (2.13): share of predictions equal to k under the edits of class k, mean over k, normalized like
+    alpha_S."""
+    return metrics.above_chance(float(hits.mean(axis=1).mean()), len(hits))

@@ -80,6 +80,9 @@ class CellMeasures(Record):
     matched_fit_accuracy: float | None
     peak_accuracy: float  # an oracle reading: nobody can pick this epoch without the test images
     peak_epoch: int
+    standard_errors: dict[str, float] = Field(
+        default_factory=dict
+    )  # over patients, by the measure's name here
     per_class: list[ClassMeasures]
     confusion: list[list[int]]  # [true class][predicted class], counts
     epochs: list[EpochReading]
@@ -255,6 +258,7 @@ class ConditionSummary(Record):
     attack: str
     severity: int
     accuracy: Interval
+    measures: dict[str, Interval] = Field(default_factory=dict)  # the others, by their names in CellMeasures
     drop: Interval | None  # clean minus attacked accuracy, paired by seed and image; None for clean
     train_accuracy: float  # mean over seeds
     under_fitted_seeds: int

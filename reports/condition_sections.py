@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from audit.results import CLEAN, AuditResult, CellMeasures, ConditionSummary
+from collections.abc import Sequence
+
+from audit.results import CLEAN, AuditResult, CellMeasures, ConditionSummary, Interval
 from reports import lookups, words
 from reports.document import Block, Column, Figure, RowMark, Shown, Table, Text
 
@@ -121,7 +123,7 @@ def fit_blocks(result: AuditResult) -> list[Block]:
             fits.append(
                 [*name, words.percent_interval(found.accuracy), matched_text(measures), peak_text(measures)]
             )
-            others.append([*name, *other_texts(measures)])
+            others.append([*name, *other_texts(measures, found.measures)])
     if not fits:
         return []
     note = "In square brackets: lowest and highest training; these are not intervals."
@@ -143,17 +145,18 @@ def fit_blocks(result: AuditResult) -> list[Block]:
         Table(
             "Other measures on unchanged test images, final epoch." + words.caption_limits(result),
             [
-                Column(words.PAIR_HEAD, 0.26),
-                Column("Trained on", 0.14),
-                Column("Balanced accuracy", 0.24, "right"),
-                Column("AUC", 0.12, "right"),
-                Column("ECE", 0.12, "right"),
-                Column("α_S", 0.12, "right"),
+                Column(words.PAIR_HEAD, 0.22),
+                Column("Trained on", 0.12),
+                Column("Balanced accuracy", 0.19, "right"),
+                Column("AUC", 0.16, "right"),
+                Column("ECE", 0.16, "right"),
+                Column("α_S", 0.15, "right"),
             ],
             others,
-            "Means over seeds, no intervals. AUC: one class against the rest, averaged over classes. ECE: "
+            f"{words.sample_statement([c.accuracy for c in result.conditions])} AUC: one class against the rest, "
+            "averaged over classes. ECE: "
             "expected calibration error, 15 bins, 0 is best. α_S: semantic sensitivity, 0 = guessing, 1 = "
-            f"always right. {note} {words.px_note(result)}",
+            f"always right. {words.px_note(result)}",
         ),
     ]
 
@@ -174,12 +177,21 @@ def peak_text(measures: list[CellMeasures]) -> str:
     return f"{words.mean_range([m.peak_accuracy for m in measures])}, epoch {epochs}"
 
 
-def other_texts(measures: list[CellMeasures]) -> list[str]:
-    """Balanced accuracy, AUC, ECE, alpha_S."""
-    aucs = [m.auc for m in measures if m.auc is not None]
+def other_texts(measures: list[CellMeasures], intervals: dict[str, Interval]) -> list[str]:
+    """Balanced accuracy, AUC, ECE, alpha_S, each with its interval; without one where there is none."""
+    balanced = intervals.get("balanced_accuracy")
+    percent = words.mean_range([m.balanced_accuracy for m in measures])
     return [
-        words.mean_range([m.balanced_accuracy for m in measures]),
-        words.decimal(words.mean(aucs) if len(aucs) == len(measures) else None),
-        words.decimal(words.mean([m.ece for m in measures])),
-        words.decimal(words.mean([m.semantic_sensitivity for m in measures])),
+        percent if balanced is None else words.percent_interval(balanced),
+        decimal_interval([m.auc for m in measures], intervals.get("auc")),
+        decimal_interval([m.ece for m in measures], intervals.get("ece")),
+        decimal_interval([m.semantic_sensitivity for m in measures], intervals.get("semantic_sensitivity")),
     ]
+
+
+def decimal_interval(values: Sequence[float | None], interval: Interval | None) -> str:
+    """'0.93 (0.91–0.95)'; 'undefined' where a training has no value."""
+    if interval is not None:
+        return words.ratio_interval(interval)
+    known = [value for value in values if value is not None]
+    return words.decimal(words.mean(known) if len(known) == len(values) else None)

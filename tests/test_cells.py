@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from audit.attack.perturbation import make_perturbation
-from audit.cells import CellContext, nuisance_sensitivity, run_cell, what_is_seen
+from audit.cells import CellContext, nuisance_sensitivity, overlay_hits, run_cell, what_is_seen
 from audit.data.dataset import Images, Split
 from audit.errors import ConfigError
 from audit.plan import CLEAN_SPEC, AttackSpec, Cell
@@ -151,7 +151,7 @@ def pixel_reader(images: Images) -> torch.Tensor:
 
 
 def test_alpha_n_of_a_classifier_that_reads_only_the_pixel_is_one() -> None:
-    assert nuisance_sensitivity(PIXELS, noise_images(50, 12, 1, 3), 2, pixel_reader) == 1.0
+    assert nuisance_sensitivity(overlay_hits(PIXELS, noise_images(50, 12, 1, 3), 2, pixel_reader)) == 1.0
 
 
 def test_alpha_n_of_a_classifier_that_ignores_the_pixel_is_zero() -> None:
@@ -159,4 +159,6 @@ def test_alpha_n_of_a_classifier_that_ignores_the_pixel_is_zero() -> None:
         bright = torch.from_numpy((np.arange(len(images)) % 2 == 0).astype(np.float32))
         return torch.stack([bright, 1 - bright], 1)
 
-    assert nuisance_sensitivity(PIXELS, noise_images(50, 12, 1, 3), 2, by_left_half) == pytest.approx(0.0)
+    assert nuisance_sensitivity(
+        overlay_hits(PIXELS, noise_images(50, 12, 1, 3), 2, by_left_half)
+    ) == pytest.approx(0.0)

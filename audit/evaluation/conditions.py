@@ -18,6 +18,7 @@ from audit.evaluation.intervals import (
     difference_interval,
     make_resampling,
     mean_interval,
+    measure_interval,
     ratio_interval,
 )
 from audit.evaluation.verdict import points, read_condition
@@ -115,6 +116,7 @@ def summarize(key: Key, evidence: Evidence, corrected_level: float) -> Condition
         attack=attack,
         severity=severity,
         accuracy=accuracy,
+        measures=other_measures(evidence, key),
         drop=drop,
         train_accuracy=float(np.mean([m.train_accuracy for m in measures])),
         under_fitted_seeds=sum(m.matched_fit_epoch is None for m in measures),
@@ -122,6 +124,27 @@ def summarize(key: Key, evidence: Evidence, corrected_level: float) -> Condition
         reading=reading,
         reason=reason,
     )
+
+
+def other_measures(evidence: Evidence, key: Key) -> dict[str, Interval]:
+    """Intervals of the measures beside accuracy; those that some training lacks are left out."""
+    by_seed: dict[int, list[CellMeasures]] = defaultdict(list)
+    for cell in evidence.by_condition[key]:
+        if cell.measures is not None:
+            by_seed[cell.seed].append(cell.measures)
+    found = {}
+    for name in dict.fromkeys(n for m in evidence.measures(key) for n in m.standard_errors):
+        values = [[getattr(m, name) for m in draws] for draws in by_seed.values()]
+        errors = [[m.standard_errors.get(name, np.nan) for m in draws] for draws in by_seed.values()]
+        lacking = any(value is None for draws in values for value in draws)
+        if lacking or any(not np.isfinite(draws).all() for draws in errors):
+            continue
+        found[name] = measure_interval(
+            np.array([np.mean(draws) for draws in values]),
+            np.array([np.mean(draws) for draws in errors]),
+            evidence.resampling(len(by_seed)),
+        )
+    return found
 
 
 def clean_accuracy(key: Key, evidence: Evidence) -> Interval | None:

@@ -130,15 +130,44 @@ def score_interval(
     interval is taken: at the share itself and with the added patient, and the outer ends are kept.
     """
     low, width = bounds[0], bounds[1] - bounds[0]
-    share, groups = (values - low) / width, resampling.n_groups
-    shrunk = with_added_patient(float(share.mean()), groups)
-    added = ((1 - shrunk) ** 2 + shrunk**2) / 2 / (groups + 1) ** 2
-    centres = np.array([float(share.mean()), shrunk])
-    inverse_n = margin(share, resampling, level, added) ** 2 / (shrunk * (1 - shrunk))  # t^2 / n
-    middle = (centres + inverse_n / 2) / (1 + inverse_n)
-    half = np.sqrt(inverse_n * centres * (1 - centres) + inverse_n**2 / 4) / (1 + inverse_n)
-    ends = np.clip([(middle - half).min(), (middle + half).max()], 0.0, 1.0)
+    share = (values - low) / width
+    shrunk = with_added_patient(float(share.mean()), resampling.n_groups)
+    half = margin(share, resampling, level, added_variance(shrunk, resampling.n_groups))
+    ends = bent(float(share.mean()), shrunk, half)
     return make_interval(float(values.mean()), low + width * ends, resampling, level)
+
+
+def measure_interval(
+    values: Floats, errors: Floats, resampling: Resampling, level: float = LEVEL
+) -> Interval:
+    """Mean over trainings of a measure in [0, 1] that is no mean over images, such as an AUC: `values` (S,) and
+    their standard errors over patients (S,).
+
+    How far the trainings err on the same patients is not known here: as if on all of them, which is the widest.
+    """
+    mean = float(np.clip(values.mean(), 0.0, 1.0))
+    shrunk = with_added_patient(mean, resampling.n_groups)
+    patients = float(np.mean(errors**2)) + added_variance(shrunk, resampling.n_groups)
+    squared = quantile(level, resampling.n_groups - 1) ** 2 * patients
+    if len(values) > 1:
+        squared += quantile(level, len(values) - 1) ** 2 * float(values.var(ddof=1)) / len(values)
+    return make_interval(float(values.mean()), bent(mean, shrunk, float(np.sqrt(squared))), resampling, level)
+
+
+def added_variance(shrunk: float, n_groups: int) -> float:
+    """What one more patient, half right and half wrong, adds to the variance of a share."""
+    return ((1 - shrunk) ** 2 + shrunk**2) / 2 / (n_groups + 1) ** 2
+
+
+def bent(share: float, shrunk: float, half: float) -> Floats:
+    """Ends of Wilson's interval where the margin at `shrunk` is `half`: the outer ones of those around the share
+    itself and around `shrunk`."""
+    centres = np.array([share, shrunk])
+    inverse_n = half**2 / (shrunk * (1 - shrunk))  # t^2 / n
+    middle = (centres + inverse_n / 2) / (1 + inverse_n)
+    bow = np.sqrt(inverse_n * centres * (1 - centres) + inverse_n**2 / 4) / (1 + inverse_n)
+    ends: Floats = np.clip([(middle - bow).min(), (middle + bow).max()], 0.0, 1.0)
+    return ends
 
 
 def ratio_interval(
