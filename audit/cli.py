@@ -157,7 +157,10 @@ def search(
     ] = None,
     models: Annotated[str | None, typer.Option(help="Victims, comma-separated [small-cnn].")] = None,
     augmentation: Annotated[
-        str | None, typer.Option(help="Of victims and surrogates: none, crop-flip or cutout.")
+        str | None,
+        typer.Option(
+            help="Of victims and surrogates: none, crop-flip, cutout, cutmix, mixup, or joined by +."
+        ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of the victims, comma-separated [0].")] = None,
     profile: Annotated[str, typer.Option(help="Recipe of the victims.")] = "search",
@@ -253,7 +256,7 @@ def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: P
         f"{len(dataset.class_names)} classes ({', '.join(dataset.class_names)})"
     )
     console.print(Text(found), soft_wrap=True)  # as Text: names may hold square brackets
-    device = choose_device(plan.config.device)
+    device = choose_device(plan.config.device, plan.config.deterministic)
     workers = worker_count(plan.config, device)
     store = RunStore(folder)
     missing = [cell for cell in plan.cells if store.read_cell(cell.id) is None]

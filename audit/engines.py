@@ -61,9 +61,15 @@ class Engine(Protocol):
     ) -> None: ...
 
 
-def choose_device(wanted: str) -> str:
-    """`auto`: CUDA where there is a device, else CPU. Raises AuditError when CUDA is asked for in vain."""
+def choose_device(wanted: str, deterministic: bool = False) -> str:
+    """`auto`: CUDA where there is a device, else CPU. Raises AuditError when CUDA is asked for in vain.
+
+    `deterministic` is said here because cuBLAS reads its setting when it is first used.
+    """
     import torch
+
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
     if wanted == "cuda" and not torch.cuda.is_available():
         raise AuditError("device: cuda was asked for but no CUDA device is visible; use --device cpu or auto")
@@ -205,9 +211,6 @@ def _prepare_process(context: CellContext) -> None:
         torch.set_num_threads(1)
         keep_freed_memory()
     elif context.config.deterministic:
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # asked for by cuBLAS; before its first use
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
     else:

@@ -44,7 +44,7 @@ def run_audit(
     """Do what is not done yet, and write `results.json`. Interrupted, the same call goes on from there."""
     store = RunStore(run_dir)
     created = store.begin(plan, dataset.fingerprint)
-    device = choose_device(plan.config.device)
+    device = choose_device(plan.config.device, plan.config.deterministic)
     workers = worker_count(plan.config, device)
     artefacts = {
         a: made for a in plan.attacks if (made := kept_artefact(a, plan, dataset, store)) is not None
