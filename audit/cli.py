@@ -159,7 +159,7 @@ def search(
     augmentation: Annotated[
         str | None,
         typer.Option(
-            help="Of victims and surrogates: none, crop-flip, cutout, cutmix, mixup, or joined by +."
+            help="Of victims and surrogates; as --augmentations of run."
         ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of the victims, comma-separated [0].")] = None,
