@@ -158,9 +158,7 @@ def search(
     models: Annotated[str | None, typer.Option(help="Victims, comma-separated [small-cnn].")] = None,
     augmentation: Annotated[
         str | None,
-        typer.Option(
-            help="Of victims and surrogates; as --augmentations of run."
-        ),
+        typer.Option(help="Of victims and surrogates; as --augmentations of run."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of the victims, comma-separated [0].")] = None,
     profile: Annotated[str, typer.Option(help="Recipe of the victims.")] = "search",

@@ -16,6 +16,7 @@ from audit.evaluation.explanations import Maps, Saliency, mean_maps, saliency, s
 from audit.results import Explanation
 
 SAMPLE_SEED = 11
+POSITIONS = 6  # rows and columns of the feature map, at least, where the network has such a one
 
 
 def explain(
@@ -34,8 +35,10 @@ def explain(
     drawn. A network without a convolutional feature map is not explained, with the reason.
     """
     try:
-        trained = saliency(network, *sample(train, images), batch_size=batch_size)
-        tested = saliency(network, *sample(test, images), batch_size=batch_size)
+        trained, tested = (
+            saliency(network, *sample(part, images), batch_size=batch_size, positions=POSITIONS)
+            for part in (train, test)
+        )
     except ValueError as error:
         return Explanation(reason=str(error))
     mean = mean_maps(trained, n_classes)

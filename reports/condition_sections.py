@@ -145,12 +145,12 @@ def fit_blocks(result: AuditResult) -> list[Block]:
         Table(
             "Other measures on unchanged test images, final epoch." + words.caption_limits(result),
             [
-                Column(words.PAIR_HEAD, 0.22),
-                Column("Trained on", 0.12),
+                Column(words.PAIR_HEAD, 0.20),
+                Column("Trained on", 0.11),
                 Column("Balanced accuracy", 0.19, "right"),
-                Column("AUC", 0.16, "right"),
-                Column("ECE", 0.16, "right"),
-                Column("α_S", 0.15, "right"),
+                Column("AUC", 0.165, "right"),
+                Column("ECE", 0.165, "right"),
+                Column("α_S", 0.17, "right"),
             ],
             others,
             f"{words.sample_statement([c.accuracy for c in result.conditions])} AUC: one class against the rest, "

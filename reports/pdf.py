@@ -20,6 +20,7 @@ from reportlab.platypus import (
     NextPageTemplate,
     PageBreak,
     PageTemplate,
+    Spacer,
     TableStyle,
 )
 from reportlab.platypus.tableofcontents import TableOfContents
@@ -147,6 +148,9 @@ def story(front: Cover, sections: list[Section], setter: Typesetter) -> list[Flo
     flowables = [NextPageTemplate("page"), *setter.cover(front, VERDICTS[front.verdict]), *contents(setter)]
     for number, section in enumerate(sections, start=1):
         if section.new_page:
+            # A spacer would begin a page of its own where the last one is full.
+            while isinstance(flowables[-1], Spacer):
+                flowables.pop()
             flowables.append(PageBreak())
         flowables += setter.section(number, section)
     return flowables

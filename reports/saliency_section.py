@@ -22,8 +22,9 @@ def saliency_section(result: AuditResult, figures: list[Figure]) -> list[Section
     blocks: list[Block] = [
         Text(
             "Grad-CAM shows which places of an image speak for its class in a network's eyes. It sees no finer than "
-            "the cells of the network's last feature map, so that a share is read in a window of that size round each "
-            "changed pixel and compared with what a map without preference would have there."
+            "the cells of the feature map (the deepest with at least 6 × 6 cells), so that a share is read in a "
+            "window of that size round each changed pixel and compared with what a map without preference would "
+            "have there."
         ),
         *shown(figures, "saliency", "The maps are left out: no network of the summary has one."),
         *([share_table(result, attacked)] if attacked else []),

@@ -325,3 +325,11 @@ def test_maps_of_another_size_are_refused() -> None:
         ValueError, match=r"maps \(2, 8, 8\) do not fit 2 labels and edits in images of \(16, 16\)"
     ):
         share_on_edits(np.zeros((2, 8, 8), np.float32), np.arange(2), PIXELS, 0)
+
+
+def test_a_map_with_enough_positions_is_preferred_to_a_deeper_one() -> None:
+    """ResNet-18 at 48 x 48: stem 12, stages 12, 6, 3, 2."""
+    network = build_model("resnet18", 2, 1, "published").eval()
+    images = torch.rand(2, 1, 48, 48)
+    sizes = [last_feature_map(network, images, positions=n).height for n in (2, 3, 6, 7, 100)]
+    assert sizes == [2, 3, 6, 12, 2]

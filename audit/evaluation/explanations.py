@@ -118,6 +118,7 @@ def saliency(
     labels: Labels,
     target_layer: str | None = None,
     batch_size: int = 256,
+    positions: int = 2,
 ) -> Saliency:
     """Grad-CAM of each image for the logit of its label, enlarged bilinearly and scaled to sum 1.
 
@@ -133,7 +134,7 @@ def saliency(
     batches = evaluation_batches(len(images), batch_size)
     watched = copy.deepcopy(network).eval().requires_grad_(False)
     first = scaled(images[batches[0].to(images.device)])
-    layer = last_feature_map(watched, first, target_layer)
+    layer = last_feature_map(watched, first, target_layer, positions)
     grad_cam = _grad_cam(watched, layer)
     maps = np.empty((len(images), *images.shape[2:]), dtype=np.float32)
     for batch in batches:
@@ -184,12 +185,16 @@ def _grad_cam(network: nn.Module, layer: Layer) -> GradCAM:
 
 
 @torch.no_grad()
-def last_feature_map(network: nn.Module, inputs: Tensor, target_layer: str | None = None) -> Layer:
+def last_feature_map(
+    network: nn.Module, inputs: Tensor, target_layer: str | None = None, positions: int = 2
+) -> Layer:
     """The last convolutional feature map, or the one called `target_layer`, from a pass over `inputs`.
 
     `network` in evaluation mode, `inputs` as it takes them, (N, C, H, W). The last output with four axes that
     still has more than one position, before pooling: a global average has no places, and a pooled map is only
-    coarser. Modules that run several times (an activation that a block shares) are passed over. Raises ValueError.
+    coarser. Of these the last with at least `positions` rows and columns, where one has so many: of small images
+    the deepest map of a ResNet has 2 x 2 positions, which tell nothing apart. Modules that run several times (an
+    activation that a block shares) are passed over. Raises ValueError.
     """
     outputs: dict[str, list[Tensor]] = {}  # in the order in which modules finished
     pooled: list[Tensor] = []
@@ -230,7 +235,8 @@ def last_feature_map(network: nn.Module, inputs: Tensor, target_layer: str | Non
     ]
     if not places:
         raise ValueError("the network has no convolutional feature map; name a target_layer")
-    return places[-1]
+    fine = [layer for layer in places if min(layer.height, layer.width) >= positions]
+    return (fine or places)[-1]
 
 
 def share_on_edits(maps: Maps, labels: Labels, perturbation: Perturbation, radius: int) -> ShareOnEdits:
