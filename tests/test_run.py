@@ -258,3 +258,25 @@ def test_an_interrupted_audit_is_completed_by_the_same_command(
     assert f"{len(kept)} trainings are kept from an earlier start; {CELLS - len(kept)} to do\n" in outcome.err
     assert kept.items() <= whole_content(folder, "cells/*").items()
     assert comparable(folder) == comparable(tiny.folder)
+
+
+def test_a_diverging_optimizer_fails_its_cells_and_the_audit_goes_on_and_exits_4(
+    audit: Command, tmp_path: Path
+) -> None:
+    """sgd at a rate of 1e30 beside adam, which is not touched by it."""
+    options = as_options(
+        workers=1, optimizers="[adam, sgd]", seeds="[0]", search__enabled=False, controls__methods="[shortcut]",
+        training__learning_rates="{sgd: 1.0e+30}",
+    )  # fmt: skip
+    found = audit(
+        "run", "oct", "--data", write_npz(tmp_path / "tiny.npz"), *options, "--json", "--out", "out"
+    )
+    assert found.code == 4, found.err
+    result = AuditResult.load(Path("out/results.json"))
+    by_optimizer = {(c.recipe.optimizer, c.status) for c in result.cells}
+    assert by_optimizer == {("adam", "done"), ("sgd", "failed")} and result.state == "incomplete"
+    assert {c.failure for c in result.cells if c.status == "failed"} == {
+        "training loss is not finite in epoch 1; lower the learning rate"
+    }
+    assert Path("out/report.pdf").read_bytes().startswith(b"%PDF")
+    assert "sgd, learning rate 1e+30 none, clean, seed 0: failed: training loss is not finite" in found.err
