@@ -39,6 +39,17 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default one per core.")]
 RunFolder = Annotated[Path | None, typer.Option(help="Run directory [runs/<date>-<dataset>-<id>].")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan with its cost, train nothing.")]
+Augmentations = Annotated[
+    str | None,
+    typer.Option(
+        help="Comma-separated: none, crop-flip, cutout, cutmix, mixup, or joined: crop-flip+cutout. The first is "
+        "the recipe's own."
+    ),
+]
+Preprocessings = Annotated[
+    str | None,
+    typer.Option(help="Comma-separated: none, median-3, average-3, jpeg-50, noise-1 .. noise-5, projection."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 app = typer.Typer(
@@ -80,19 +91,8 @@ def run(
     normalizations: Annotated[
         str | None, typer.Option(help="Comma-separated: none, csn, csn-image, csn-running.")
     ] = None,
-    augmentations: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated: none, crop-flip, cutout, cutmix, mixup, or joined: crop-flip+cutout. The first is "
-            "the recipe's own."
-        ),
-    ] = None,
-    preprocessings: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated: none, median-3, average-3, jpeg-50, noise-1 .. noise-5, projection."
-        ),
-    ] = None,
+    augmentations: Augmentations = None,
+    preprocessings: Preprocessings = None,
     losses: Annotated[str | None, typer.Option(help="Comma-separated: ce, vibce.")] = None,
     severities: Annotated[
         str | None, typer.Option(help="Pixels per class, comma-separated, e.g. 0,1,2,5.")
