@@ -37,7 +37,7 @@ MoreSettings = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default one per core.")]
-RunFolder = Annotated[Path | None, typer.Option(help="Run directory [runs/<date>-<dataset>-<id>].")]
+RunFolder = Annotated[Path | None, typer.Option(help="Run directory (default runs/<date>-<dataset>-<id>).")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan with its cost, train nothing.")]
 Augmentations = Annotated[
     str | None,
@@ -101,7 +101,7 @@ def run(
         str | None, typer.Option(help="Seeds of the trainings, comma-separated, e.g. 0,1,2.")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="MODEL:OPTIMIZER that scores are divided by [resnet50:adam].")
+        str | None, typer.Option(help="MODEL:OPTIMIZER that scores are divided by (default resnet50:adam).")
     ] = None,
     profile: Annotated[
         str | None, typer.Option(help="quick (minutes on a CPU), cpu, standard or thesis.")
@@ -146,7 +146,9 @@ def search(
         str,
         typer.Argument(help="A .npz, a folder of classes, or oct / derma for phantoms.", show_default=False),
     ],
-    severity: Annotated[str | None, typer.Option(help="Pixels per class, comma-separated [1].")] = None,
+    severity: Annotated[
+        str | None, typer.Option(help="Pixels per class, comma-separated (default 1).")
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(help="Comma-separated: evoshift, random-search, shortcut, heuristic, random."),
@@ -155,12 +157,14 @@ def search(
     transfer: Annotated[
         Path | None, typer.Option(help="A perturbation file of another data set, carried over and compared.")
     ] = None,
-    models: Annotated[str | None, typer.Option(help="Victims, comma-separated [small-cnn].")] = None,
+    models: Annotated[str | None, typer.Option(help="Victims, comma-separated (default small-cnn).")] = None,
     augmentation: Annotated[
         str | None,
         typer.Option(help="Of victims and surrogates; as --augmentations of run."),
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds of the victims, comma-separated [0].")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds of the victims, comma-separated (default 0).")
+    ] = None,
     profile: Annotated[str, typer.Option(help="Recipe of the victims.")] = "search",
     config: ConfigFile = None,
     set_: MoreSettings = None,

@@ -274,3 +274,12 @@ def test_class_names_are_shown_as_they_are(audit: Command, tmp_path: Path) -> No
 )  # fmt: skip
 def test_shareable_command(arguments: list[str], shown: str) -> None:
     assert shareable_command(arguments) == shown
+
+
+@pytest.mark.parametrize("command", ["run", "search"])
+def test_help_shows_the_defaults_it_names(audit: Command, command: str) -> None:
+    """Square brackets would be taken for markup and vanish."""
+    text = " ".join(audit(command, "--help").out.split())
+    wanted = {"run": ("(default resnet50:adam)",), "search": ("(default small-cnn)", "(default 0)")}[command]
+    for default in (*wanted, "(default runs/<date>-<dataset>-<id>)"):
+        assert default in text
