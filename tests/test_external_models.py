@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from audit.config import AuditConfig, load_config
+from audit.config import load_config
 from audit.errors import ConfigError, ModelError
+from audit.settings import AuditConfig
 from audit.training.external_models import MONAI, is_factory
 from audit.training.model_costs import parameters_on_meta
 from audit.training.models import build_model, model_row

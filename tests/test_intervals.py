@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from audit.evaluation.intervals import (
     ratio_interval,
     variance_components,
 )
+from audit.results import Interval
 
 Z = 1.959964
 
@@ -174,11 +177,12 @@ def test_intervals_hold_their_estimate_within_bounds_and_widen_with_the_level(se
             (generator.random((seeds, n_images)) < rate).astype(float)
             for rate in generator.choice([0.0, 0.02, 0.5, 0.97, 1.0], 2)
         )
-        for function, parts, bounds in (
+        cases: tuple[tuple[Callable[..., Interval], Any, tuple[float, float]], ...] = (
             (mean_interval, (first,), (0, 1)),
             (difference_interval, (first, second), (-1, 1)),
             (ratio_interval, ([first], [second]), (0, np.inf)),
-        ):
+        )
+        for function, parts, bounds in cases:
             narrow, usual, wide = (function(*parts, resampling, level) for level in (0.5, 0.95, 0.999))
             assert function(*parts, resampling, 0.95) == usual, "equal draws, equal interval"
             assert bounds[0] <= wide.low <= usual.low <= narrow.low <= usual.estimate

@@ -26,7 +26,7 @@ from audit.training.preprocessing import (
     preprocessing,
 )
 from audit.training.reading import predict, recalibrate_batch_norm
-from audit.training.trainer import train
+from audit.training.trainer import TrainingImages, train
 from tests.planted import balanced_labels, noise_images, planted_split
 
 ALL = [*PREPROCESSINGS, "median-3+jpeg-50", "projection+noise-1"]
@@ -324,7 +324,7 @@ def clean_test_accuracy(dataset: ImageDataset, images: Images, name: str) -> flo
         seed=0,
     )
     inputs, labels = torch.from_numpy(preprocess(images)), torch.from_numpy(dataset.train.labels)
-    model = train(recipe, inputs, labels, 4, True, lambda model, epoch, loss: None, lambda: None)
-    recalibrate_batch_norm(model, inputs, "none", 100)
-    outputs = predict(model, torch.from_numpy(preprocess(dataset.test.images)), "none", 100)
+    trained = train(recipe, TrainingImages(inputs, labels, 4), lambda model, epoch, loss: None, lambda: None)
+    recalibrate_batch_norm(trained.network, inputs, 100)
+    outputs = predict(trained.network, torch.from_numpy(preprocess(dataset.test.images)), 100)
     return float((outputs.argmax(1).numpy() == dataset.test.labels).mean())
