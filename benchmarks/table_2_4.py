@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from audit.results import CLEAN, AuditResult, CellMeasures
@@ -20,15 +21,23 @@ from audit.results import CLEAN, AuditResult, CellMeasures
 LOSSES = ("ce", "vibce")
 
 
-def run(options: argparse.Namespace) -> AuditResult:
-    """One audit: both losses on clean, random and EvoShift training images."""
-    command = [sys.executable, "-m", "audit", "run", "oct", "--data", str(options.data), "--profile", "cpu"]
-    command += ["--models", options.model, "--baseline", f"{options.model}:adam", "--out", str(options.out)]
-    command += ["--severities", options.severities, "--seeds", options.seeds, "--losses", ",".join(LOSSES)]
-    settings = ["controls.methods=[random]", "controls.scope=all", "training.stem=published", *options.set]
+def run(
+    data: Path,
+    out: Path,
+    model: str = "graynet",
+    seeds: str = "0,1,2",
+    severities: str = "0,1,2,5",
+    more: Sequence[str] = (),
+) -> AuditResult:
+    """One audit: both losses on clean, random and EvoShift training images. `more` options of `audit run`."""
+    command = [sys.executable, "-m", "audit", "run", "oct", "--data", str(data), "--profile", "cpu"]
+    command += ["--models", model, "--baseline", f"{model}:adam", "--out", str(out)]
+    command += ["--severities", severities, "--seeds", seeds, "--losses", ",".join(LOSSES)]
+    settings = ["controls.methods=[random]", "controls.scope=all", "training.stem=published"]
+    settings += ["search.budget=64", "evaluation.explained_images=0"]
     command += [part for setting in settings for part in ("--set", setting)]
-    subprocess.run(command, check=True)
-    return AuditResult.load(options.out / "results.json")
+    subprocess.run([*command, *more], check=True)
+    return AuditResult.load(out / "results.json")
 
 
 def values(measured: list[CellMeasures], name: str) -> str:
@@ -70,7 +79,8 @@ def main() -> None:
     parser.add_argument("--severities", default="0,1,2,5")
     parser.add_argument("--set", action="append", default=[])
     options = parser.parse_args()
-    result = run(options)
+    more = [part for setting in options.set for part in ("--set", setting)]
+    result = run(options.data, options.out, options.model, options.seeds, options.severities, more)
     print("\n".join(table(result)))
     data = result.dataset
     print(
