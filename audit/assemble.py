@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from audit.attack.perturbation import Artefact, Perturbation
-from audit.data.dataset import SPLITS, ImageDataset, Images, counts_by_class, groups_in_several_splits
+from audit.checks.record import CheckResult
+from audit.data.dataset import ImageDataset
+from audit.describe import describe_dataset, png
 from audit.evaluation.comparison import compare_pairs
 from audit.evaluation.conditions import Evidence, robustness_scores, summarize_conditions
 from audit.evaluation.verdict import defence_words, find, percent, search_against_controls
@@ -21,7 +20,6 @@ from audit.results import (
     NO_DEFENCE,
     AuditResult,
     CellResult,
-    DatasetRecord,
     Environment,
     ExampleImage,
     PerturbationRecord,
@@ -43,6 +41,7 @@ def assemble_result(
     created: str,
     command: str,
     seconds: float,
+    checks: list[CheckResult],
 ) -> AuditResult:
     """Summaries, scores and finding of one audit."""
     config = plan.config
@@ -51,7 +50,8 @@ def assemble_result(
     conditions = summarize_conditions(evidence)
     comparisons = compare_pairs(evidence)
     failed = [cell for cell in cells if cell.status == "failed"]
-    record = describe_dataset(dataset, artefacts)
+    shown = [e for a, artefact in artefacts.items() if a.draw == 0 for e in examples(artefact, dataset)]
+    record = describe_dataset(dataset, shown)
     return AuditResult(
         audit_id=plan.id,
         created=created,
@@ -70,6 +70,7 @@ def assemble_result(
         defences=defences_in_words(config),
         baseline=f"{baseline[0]} with {baseline[1]}, {defence_words(baseline[2])}",
         baseline_pair=baseline,
+        checks=checks,
         finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance, comparisons),
         limitations=[*search_against_controls(conditions), *limitations(config, dataset, cells)],
         environment=environment,
@@ -105,30 +106,6 @@ def shareable_config(config: AuditConfig) -> dict[str, object]:
     return {**content, "training": {**content["training"], "weights": weights}}
 
 
-def describe_dataset(dataset: ImageDataset, artefacts: dict[AttackSpec, Artefact]) -> DatasetRecord:
-    """What was audited, without identifiers."""
-    n_classes = len(dataset.class_names)
-    splits = {name: dataset.split(name) for name in SPLITS}
-    groups = {name: None if s.groups is None else len(np.unique(s.groups)) for name, s in splits.items()}
-    return DatasetRecord(
-        name=dataset.name,
-        synthetic=dataset.synthetic,
-        source=dataset.source,
-        licence=dataset.licence,
-        class_names=list(dataset.class_names),
-        image_size=dataset.image_size,
-        channels=dataset.channels,
-        counts={name: counts_by_class(split, n_classes) for name, split in splits.items()},
-        groups=groups,
-        groups_in_several_splits=groups_in_several_splits(dataset),
-        notes=list(dataset.notes),
-        fingerprint=dataset.fingerprint,
-        test_labels=[int(label) for label in dataset.test.labels],
-        test_groups=None if dataset.test.groups is None else [int(g) for g in dataset.test.groups],
-        examples=[e for a, artefact in artefacts.items() if a.draw == 0 for e in examples(artefact, dataset)],
-    )
-
-
 def examples(artefact: Artefact, dataset: ImageDataset) -> list[ExampleImage]:
     """The first training image of each class, before and after (Fig. 4-6)."""
     shown = []
@@ -142,19 +119,11 @@ def examples(artefact: Artefact, dataset: ImageDataset) -> list[ExampleImage]:
                 label=label,
                 attack=artefact.attack,
                 severity=artefact.severity,
-                clean_png=png(clean),
-                perturbed_png=png(perturbed),
+                clean_png=png(clean[0]),
+                perturbed_png=png(perturbed[0]),
             )
         )
     return shown
-
-
-def png(images: Images) -> str:
-    """The first of uint8 (1, C, H, W) as PNG in base64."""
-    image = images[0, 0] if images.shape[1] == 1 else images[0].transpose(1, 2, 0)
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, format="PNG")
-    return base64.b64encode(stream.getvalue()).decode("ascii")
 
 
 def describe_perturbation(

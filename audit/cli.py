@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audit import __version__
-from audit.command_options import read_baseline, read_settings, split_list, split_numbers
+from audit.cli_data import GroupColumn, LabelColumn, LabelTable, check, data_app, table_overrides
+from audit.command_options import (
+    read_baseline,
+    read_settings,
+    shareable_command,
+    split_list,
+    split_numbers,
+)
 from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError
 
 if TYPE_CHECKING:
@@ -60,6 +65,10 @@ app = typer.Typer(
 )
 
 
+app.command()(check)
+app.add_typer(data_app, name="data")
+
+
 def show_version(wanted: bool) -> None:
     """`--version`."""
     if wanted:
@@ -82,8 +91,11 @@ def run(
     audit: Annotated[str, typer.Argument(help="What to audit: oct or derma.", show_default=False)],
     data: Annotated[
         Path | None,
-        typer.Option(help="A MedMNIST-style .npz or a folder of classes; without it, synthetic phantoms."),
+        typer.Option(help="A folder, a ZIP or a MedMNIST-style .npz; without it, synthetic phantoms."),
     ] = None,
+    table: LabelTable = None,
+    label_column: LabelColumn = None,
+    group_column: GroupColumn = None,
     models: Annotated[str | None, typer.Option(help="Comma-separated, e.g. resnet50,densenet121.")] = None,
     optimizers: Annotated[
         str | None, typer.Option(help="Comma-separated: adam, adamw, adabound, rmsprop, sgd, sgd-m, nag.")
@@ -135,6 +147,7 @@ def run(
         "deterministic": deterministic or None,
     }
     overrides = {field: value for field, value in overrides.items() if value is not None}
+    overrides |= table_overrides(table, label_column, group_column)
     overrides |= read_baseline(baseline) | read_settings(set_ or [])
     resolved = load_config(audit, profile, config, overrides)
     perform(resolved, out, dry_run, as_json)
@@ -343,12 +356,6 @@ def as_object(result: AuditResult, folder: Path) -> dict[str, Any]:
         "sentence": result.finding.sentence,
         "scores": [row.model_dump() for row in result.scores],
     }
-
-
-def shareable_command(arguments: list[str]) -> str:
-    """The command for the report: of each path its last part only, as folders may name people."""
-    parts = [re.sub(r"^((?:[\w.-]+=)*).*/", r"\1", argument.rstrip("/")) for argument in arguments]
-    return shlex.join(["audit", *parts])
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Any
 
 from audit.errors import ConfigError
@@ -54,3 +56,9 @@ def read_settings(pairs: list[str]) -> dict[str, Any]:
         except YAML_PROBLEMS:
             raise ConfigError(f"--set: {field}: {value!r} is not a YAML value") from None
     return settings
+
+
+def shareable_command(arguments: list[str]) -> str:
+    """The command for the report: of each path its last part only, as folders may name people."""
+    parts = [re.sub(r"^((?:[\w.-]+=)*).*/", r"\1", argument.rstrip("/")) for argument in arguments]
+    return shlex.join(["audit", *parts])

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from audit.checks.record import CheckResult
 from audit.errors import RunDirectoryError
 from audit.recipe import CROSS_ENTROPY as CROSS_ENTROPY
 from audit.recipe import EARLY_STOPPING as EARLY_STOPPING
@@ -212,6 +213,14 @@ class ExampleImage(Record):
     perturbed_png: str
 
 
+class ClassStrip(Record):
+    """Some training images of one class side by side, as PNG in base64."""
+
+    label: int
+    images: int  # in the strip
+    png: str
+
+
 class DatasetRecord(Record):
     """What was audited. Holds no identifier of a patient: groups are consecutive numbers."""
 
@@ -230,6 +239,8 @@ class DatasetRecord(Record):
     test_labels: list[int]
     test_groups: list[int] | None  # consecutive numbers, not identifiers
     examples: list[ExampleImage] = Field(default_factory=list)
+    strips: list[ClassStrip] = Field(default_factory=list)  # contact sheet
+    excluded: dict[str, int] = Field(default_factory=dict)  # why unreadable files were skipped -> how many
 
 
 class ScoreRow(Record):
@@ -351,6 +362,7 @@ class AuditResult(Record):
     baseline: str  # in words
     baseline_pair: Pair
     finding: Finding
+    checks: list[CheckResult] = Field(default_factory=list)  # of the data
     limitations: list[str]
     environment: Environment
     seconds: float  # wall time of this audit, summed over resumes

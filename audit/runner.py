@@ -13,6 +13,7 @@ from audit.attack.perturbation import Artefact, Perturbation
 from audit.attack.search import KeptReadings, SearchRequest
 from audit.attack.surrogate_task import SurrogateTask, surrogate_task
 from audit.cells import CellContext
+from audit.check import check_dataset, without_names
 from audit.data.dataset import ImageDataset
 from audit.engines import choose_device, make_engine, worker_count
 from audit.environment import describe_environment
@@ -99,6 +100,7 @@ def run_audit(
         created=created,
         command=command,
         seconds=store.seconds(),
+        checks=without_names(check_dataset(dataset)),
     )
     found.save(run_dir / "results.json")
     return found

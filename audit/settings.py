@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from audit.attack.methods import METHODS
+from audit.data.frames import check_policy
 from audit.names import known, unique
 from audit.results import CROSS_ENTROPY, EVOSHIFT, Vib
 from audit.training.augmentation import augmentation
@@ -35,10 +36,36 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class ColumnSettings(Settings):
+    """Columns of the label table, by name; None: found by itself."""
+
+    image: str | None = None
+    label: str | None = None
+    group: str | None = None  # patient or lesion
+    split: str | None = None
+
+
+class QuotaSettings(Settings):
+    """What is refused as too large: an archive's files, and single images."""
+
+    files: int = Field(200_000, ge=1)
+    bytes: int = Field(20 * 2**30, ge=1)  # unpacked, all together
+    file_bytes: int = Field(2 * 2**30, ge=1)  # one file
+    ratio: int = Field(200, ge=2)  # unpacked to packed, of one file
+    pixels: int = Field(200_000_000, ge=64)  # of one image, or one DICOM file with all its frames
+
+
 class DataSettings(Settings):
     """Which images, at which resolution."""
 
     path: Path | None = None  # None: phantoms
+    table: Path | None = None  # labels of the images; None: the .csv of the data folder, if it has one
+    columns: ColumnSettings = ColumnSettings()
+    square: Literal["crop", "pad"] = "crop"  # central square of the short edge, or black bars on the long one
+    frames: str = "all"  # of DICOM files with several: all, middle, every-N
+    unreadable: Literal["refuse", "skip"] = "refuse"  # files that cannot be read
+    quotas: QuotaSettings = QuotaSettings()
+    cache: bool = True  # keep decoded images between audits
     phantom: Literal["oct", "derma"] = "oct"
     image_size: int = Field(64, ge=8, le=512)  # pixels, square
     channels: Literal[1, 3] | None = None  # None: as the images are
@@ -47,6 +74,11 @@ class DataSettings(Settings):
     n_test: int = Field(400, ge=2)
     split_seed: Seed = 0  # splits of unsplit folders; content of phantoms
     licence: str | None = None
+
+    @field_validator("frames")
+    @classmethod
+    def _known_policy(cls, policy: str) -> str:
+        return check_policy(policy)
 
 
 class ControlSettings(Settings):

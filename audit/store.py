@@ -129,7 +129,12 @@ class RunStore:
 
 def default_folder(plan: AuditPlan, dataset_name: str) -> Path:
     """`runs/<date>-<dataset>-<id>`; an audit begun on another day is found again."""
-    name = "".join(c if c.isalnum() else "-" for c in dataset_name.lower())
-    name = "-".join(part for part in name.split("-") if part)
+    name = file_name(dataset_name)
     begun = sorted(Path("runs").glob(f"*-{name}-{plan.id[:8]}"))
     return begun[-1] if begun else Path("runs") / f"{datetime.now(UTC):%Y-%m-%d}-{name}-{plan.id[:8]}"
+
+
+def file_name(text: str) -> str:
+    """Letters, digits and hyphens."""
+    name = "".join(c if c.isalnum() else "-" for c in text.lower())
+    return "-".join(part for part in name.split("-") if part)

@@ -54,6 +54,7 @@ class TerminalObserver:
             console=console,
             disable=not console.is_terminal,
         )
+        self.counting: dict[str, TaskID] = {}
         self.grid: TaskID | None = None
         self.search: TaskID | None = None
 
@@ -72,8 +73,21 @@ class TerminalObserver:
 
     def images(self, done: int, total: int) -> None:
         """Progress of decoding."""
+        self.count("reading images", done, total)
         if done == total:
             self.say(f"{total} images read")
+
+    def checks(self, done: int, total: int) -> None:
+        """Progress of the data checks."""
+        self.count("checking the data", done, total)
+
+    def count(self, task: str, done: int, total: int) -> None:
+        """A bar that is there while something is being counted."""
+        if task not in self.counting:
+            self.counting[task] = self.progress.add_task(task, total=total)
+        self.progress.update(self.counting[task], completed=done)
+        if done == total:
+            self.progress.remove_task(self.counting.pop(task))
 
     def cells_started(self, cells: Sequence[Cell], already_done: int) -> None:
         """The grid bar counts epochs, so that it moves from the first minute."""

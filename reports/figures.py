@@ -12,6 +12,7 @@ from audit.results import CLEAN, AuditResult, CellMeasures, Interval, Pair, Scor
 from reports import lookups, words
 from reports.canvas import new_drawing, percent_axis, save, shorten, slug
 from reports.document import Figure
+from reports.figure_contact import contact_figures
 from reports.figure_images import confusion_figures, example_figures
 from reports.figure_saliency import saliency_figures
 from reports.figure_search import search_figures
@@ -25,7 +26,8 @@ def write_figures(result: AuditResult, folder: Path) -> list[Figure]:
     """Write all figures for which the result holds numbers; the others are simply not in the list."""
     folder.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []
-    with matplotlib.rc_context(figure_settings(result)):  # type: ignore[arg-type]
+    with matplotlib.rc_context(figure_settings(result.dataset.class_names)):  # type: ignore[arg-type]
+        figures += contact_figures(result, folder)
         figures += test_error_figure(result, folder)
         figures += score_figure(result, folder)
         figures += confusion_figures(result, folder)

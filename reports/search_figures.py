@@ -30,7 +30,7 @@ def write_search_figures(result: AuditResult, folder: Path) -> list[Path]:
     """Write `learning-curve.svg`, `overlay.svg` and `victims.svg` into `folder`, those for which the result
     holds numbers; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(figure_settings(result)):  # type: ignore[arg-type]
+    with matplotlib.rc_context(figure_settings(result.dataset.class_names)):  # type: ignore[arg-type]
         figures = [
             *curve_figure(result, folder),
             *overlay_figure(result, folder),

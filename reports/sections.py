@@ -20,6 +20,7 @@ from reports.document import (
     Table,
     Text,
 )
+from reports.integrity_section import integrity_section
 from reports.results_sections import results_sections
 from reports.setup_sections import data_section, limitations_section, protocol_section, reproduction_section
 
@@ -62,7 +63,8 @@ def build_sections(result: AuditResult, figures: list[Figure]) -> list[Section]:
     """The whole report after the cover."""
     return [
         summary_section(result),
-        data_section(result),
+        data_section(result, figures),
+        integrity_section(result),
         protocol_section(result),
         *results_sections(result, figures),
         limitations_section(result),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from audit.results import CLEAN, AuditResult, ConditionSummary
 from reports import lookups, words
-from reports.document import Block, Bullets, Column, Facts, Heading, Section, Table, Text
+from reports.document import Block, Bullets, Column, Facts, Figure, Heading, Section, Shown, Table, Text
 from reports.recipe_table import recipe_table
 from reports.search_sections import budget_blocks, perturbation_table
 
 
-def data_section(result: AuditResult) -> Section:
+def data_section(result: AuditResult, figures: list[Figure]) -> Section:
     """What was audited."""
     data = result.dataset
     height, width = data.image_size
@@ -37,6 +37,10 @@ def data_section(result: AuditResult) -> Section:
     blocks += [Facts(facts), counts_table(result), Text(words.guessing(result))]
     if data.notes:
         blocks += [Heading("Notes from reading the data"), Bullets(list(data.notes))]
+    if data.excluded:
+        why = [f"{reason}: {words.count(number, 'file')}" for reason, number in data.excluded.items()]
+        blocks += [Heading("Excluded"), Bullets(why)]
+    blocks += [Shown(figure) for figure in figures if figure.kind == "contact"]
     return Section("Data", blocks, new_page=True)
 
 

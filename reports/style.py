@@ -7,7 +7,7 @@ grey print marks, dashes and labels carry the difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,8 +17,6 @@ from reportlab.graphics import shapes
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
 from svglib import fonts as svg_fonts
-
-from audit.results import AuditResult
 
 FAMILY = "DejaVu Sans"
 REGULAR, BOLD = "Report", "Report-Bold"
@@ -102,8 +100,8 @@ def register_fallback(texts: Iterable[str]) -> set[str]:
     return signs
 
 
-def figure_settings(result: AuditResult) -> dict[str, object]:
-    """matplotlib settings of all figures: text stays text, equal input gives equal bytes."""
+def figure_settings(class_names: Sequence[str]) -> dict[str, object]:
+    """matplotlib settings of all figures of a data set: text stays text, equal input gives equal bytes."""
     settings: dict[str, object] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "audit",
@@ -130,7 +128,7 @@ def figure_settings(result: AuditResult) -> dict[str, object]:
         "xtick.major.size": 2.5,
         "ytick.major.size": 2.5,
     }
-    signs = missing(result.dataset.class_names)
+    signs = missing(class_names)
     file = fallback_file(frozenset(signs)) if signs else None
     if file is not None:  # svglib knows one font per text: let matplotlib draw the outlines instead
         from matplotlib import font_manager

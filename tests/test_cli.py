@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from audit import __version__
-from audit.cli import shareable_command
+from audit.command_options import shareable_command
 from tests.class_folders import make_clinic, write
 from tests.command_line import READING, ROOT, Command, Outcome, make_command
 from tests.tiny_audit import as_options, write_npz
 
 HEAVY = ("torch", "torchvision", "monai", "matplotlib", "sklearn", "reportlab", "gradio", "pydicom")
 CELLS = 8  # 2 seeds x (clean, shortcut, random, evoshift)
-ACCEPTED = "a folder of class folders or a MedMNIST-style .npz file"
+ACCEPTED = "a folder of images, a ZIP of one, or a MedMNIST-style .npz file"
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_text_named_as_image(clinic: Path) -> None:
     (clinic / "train" / "NORMAL" / "fake.png").write_text("no pixels")
     refused(
         clinic,
-        "clinic/train/NORMAL/fake.png: cannot be read (no known image format); replace the file or remove it",
+        "clinic/train/NORMAL/fake.png: is plain text, not a PNG; replace the file or remove it",
     )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from audit.data.dataset import groups_in_several_splits
-from audit.data.folders import read_folders
 from audit.data.load import load_dataset
 from audit.errors import ConfigError
 from audit.settings import DataSettings
@@ -197,14 +196,21 @@ def test_one_patient_cannot_stand_on_both_sides(tmp_path: Path) -> None:
     [
         ("notes.txt", "not an image (.txt); move it out of the data folder"),
         ("README", "not an image (no file extension); move it out of the data folder"),
-        ("scan.dcm", "DICOM is not supported yet; export the images as PNG"),
-        ("scan.DICOM", "DICOM is not supported yet; export the images as PNG"),
     ],
 )
 def test_other_files(clinic: Path, where: str, name: str, problem: str) -> None:
     (clinic / where / name).write_bytes(b"something")
     shown = "/".join(part for part in ("clinic", where, name) if part != ".")
     refused(clinic, f"{shown}: {problem}")
+
+
+@pytest.mark.parametrize("name", ["scan.dcm", "scan.DICOM"])
+def test_what_only_says_that_it_is_dicom(clinic: Path, name: str) -> None:
+    (clinic / "train" / "NORMAL" / name).write_bytes(b"something")
+    refused(
+        clinic,
+        f"clinic/train/NORMAL/{name}: not a DICOM file (plain text inside); replace the file or remove it",
+    )
 
 
 @pytest.mark.parametrize("where", ["train", "."])
@@ -223,7 +229,7 @@ def test_folder_inside_a_class_folder(clinic: Path) -> None:
 
 
 def test_real_oct_samples_are_split_by_patient(shared_data: Path) -> None:
-    dataset = read_folders(shared_data / "oct-kermany1000" / "sample_jpeg", 32, None, 0)
+    dataset = read(shared_data / "oct-kermany1000" / "sample_jpeg", 32)
     assert dataset.class_names == ("CNV", "DME", "DRUSEN", "NORMAL")
     assert dataset.channels == 1
     assert groups_in_several_splits(dataset) == 0
@@ -232,7 +238,7 @@ def test_real_oct_samples_are_split_by_patient(shared_data: Path) -> None:
 
 
 def test_real_derm_samples_are_colour(shared_data: Path) -> None:
-    dataset = read_folders(shared_data / "derm-isic7" / "sample_jpeg", 32, None, 0)
+    dataset = read(shared_data / "derm-isic7" / "sample_jpeg", 32)
     assert dataset.channels == 3
     assert len(dataset.class_names) == 7
     assert dataset.train.groups is None

@@ -327,7 +327,7 @@ def test_load_dataset_without_a_path_asks_for_phantoms(
 
 
 def test_load_dataset_refuses_other_paths(tmp_path: Path) -> None:
-    accepted = "a folder of class folders or a MedMNIST-style .npz file"
+    accepted = "a folder of images, a ZIP of one, or a MedMNIST-style .npz file"
     missing, table = tmp_path / "missing", tmp_path / "labels.csv"
     table.write_text("id,label\n")
     with pytest.raises(ConfigError) as refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +33,17 @@ class Split:
 
 
 @dataclass(frozen=True)
+class FileFacts:
+    """What is known of the files behind the images, split by split in their order; for the data checks."""
+
+    names: Mapping[str, tuple[str, ...]]  # path from the data folder on
+    sizes: Mapping[str, npt.NDArray[np.int64]]  # (N, 2) height and width in the file
+    excluded: tuple[tuple[str, str], ...] = ()  # unreadable files that were skipped: path, reason
+    identifying: Mapping[str, int] | None = None  # DICOM tag -> files in which it is filled in
+    burned_in: Mapping[str, int] | None = None  # BurnedInAnnotation: yes, no, not stated -> files
+
+
+@dataclass(frozen=True)
 class ImageDataset:
     """A labelled data set at training resolution, ready to be audited.
 
@@ -48,6 +60,7 @@ class ImageDataset:
     licence: str
     synthetic: bool
     notes: tuple[str, ...] = ()
+    files: FileFacts | None = field(default=None, compare=False, repr=False)  # None: arrays, phantoms
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -5,63 +5,122 @@ from __future__ import annotations
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from audit.data.dataset import Images
+from audit.data.listing import ImageFile
 from audit.data.npz import fit_square
+from audit.data.sniff import check_type
 from audit.errors import DataError
 
+if TYPE_CHECKING:
+    from audit.data.assembly import Intake
+
 Progress = Callable[[int, int], None]
+Pixels = npt.NDArray[np.uint8]
 
 ONE_PAGE = frozenset({"TIFF", "PNG"})  # formats whose further pages would be lost unseen
 MAX_THREADS = 8  # Pillow and torch release the interpreter lock while they decode and resize
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 CUT = "not square: the central square of the short edge was kept"
+PADDED = "not square: black bars were added along the long edges"
 ENLARGED = "smaller than the wanted size and enlarged (bilinear)"
 SIXTEEN_BIT = "16-bit grey, scaled to 8 bit by the full range (0..65535 to 0..255)"
 ALPHA = "with an alpha channel, which was dropped"
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """One image file: `shown` is its path from the data folder on, as messages name it."""
+class Decoded:
+    """What came out, in the order of the files without the excluded ones."""
 
-    path: Path
-    shown: str
-    class_name: str
+    images: Images  # (N, C, size, size)
+    kept: list[int]  # (N,) positions in the list of files
+    sizes: npt.NDArray[np.int64]  # (N, 2) height and width in the file
+    notes: tuple[str, ...]  # on what was converted
+    excluded: tuple[tuple[str, str], ...]  # shown, reason: unreadable files that were skipped
 
 
-def decode_images(
-    files: Sequence[ImageFile], image_size: int, channels: int | None, progress: Progress | None
-) -> tuple[Images, tuple[str, ...]]:
-    """(N, C, size, size) uint8 in the order of `files`, and notes on what was converted."""
-    decode = _make_decoder(image_size, channels)
-    pixels = np.empty((len(files), 0, image_size, image_size), dtype=np.uint8)
-    remarks: Counter[str] = Counter()
+@dataclass(frozen=True)
+class One:
+    """One image at training resolution."""
+
+    pixels: Pixels  # (C, size, size)
+    size: tuple[int, int]  # height and width in the file
+    remarks: list[str]
+
+
+Outcome = list[One] | DataError
+
+
+def decode_images(files: Sequence[ImageFile], intake: Intake, progress: Progress | None) -> Decoded:
+    """All images of `files`, decoded in parallel, each DICOM file once. Raises DataError naming the first file that
+    cannot be read, unless `intake` skips such files."""
+    jobs = [list(frames) for _, frames in groupby(files, key=lambda file: file.path)]
+    collected = Collected(files, intake.image_size)
     pool = ThreadPoolExecutor(max_workers=min(MAX_THREADS, os.cpu_count() or 1))
     try:
-        for done, (image, found) in enumerate(pool.map(decode, files)):
-            if done == 0:
-                pixels = np.empty((len(files), *image.shape), dtype=np.uint8)
-            if len(image) != pixels.shape[1]:
-                raise DataError(_mixed(files[done], files[0], len(image)))
-            pixels[done] = image
-            remarks.update(found)
+        for job, outcome in zip(jobs, pool.map(make_decoder(intake), jobs), strict=True):
+            collected.add(job, outcome)
             if progress is not None:
-                progress(done + 1, len(files))
+                progress(collected.seen, len(files))
     finally:
         pool.shutdown(cancel_futures=True)
-    return pixels, tuple(f"{n} of {len(files)} images {remark}" for remark, n in sorted(remarks.items()))
+    return collected.decoded()
 
 
-def _mixed(file: ImageFile, first: ImageFile, channels: int) -> str:
+class Collected:
+    """Images as they come in, in one array that is made once their channels are known."""
+
+    def __init__(self, files: Sequence[ImageFile], image_size: int) -> None:
+        self.files, self.image_size = files, image_size
+        self.pixels = np.empty((len(files), 0, image_size, image_size), dtype=np.uint8)
+        self.kept: list[int] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.remarks: Counter[str] = Counter()
+        self.excluded: list[tuple[str, str]] = []
+        self.seen = 0
+
+    def add(self, job: Sequence[ImageFile], outcome: Outcome) -> None:
+        """The images of one file, or why there are none."""
+        if isinstance(outcome, DataError):
+            self.excluded.append((job[0].shown, str(outcome).removeprefix(f"{job[0].shown}: ")))
+        else:
+            for offset, one in enumerate(outcome):
+                self.add_one(self.seen + offset, one)
+        self.seen += len(job)
+
+    def add_one(self, position: int, one: One) -> None:
+        if not self.kept:
+            self.pixels = np.empty((len(self.files), *one.pixels.shape), dtype=np.uint8)
+        if len(one.pixels) != self.pixels.shape[1]:
+            raise DataError(mixed(self.files[position], self.files[self.kept[0]], len(one.pixels)))
+        self.pixels[len(self.kept)] = one.pixels
+        self.kept.append(position)
+        self.sizes.append(one.size)
+        self.remarks.update(one.remarks)
+
+    def decoded(self) -> Decoded:
+        count = len(self.kept)
+        return Decoded(
+            images=self.pixels[:count],
+            kept=self.kept,
+            sizes=np.array(self.sizes, dtype=np.int64).reshape(count, 2),
+            notes=tuple(f"{n} of {count} images {remark}" for remark, n in sorted(self.remarks.items())),
+            excluded=tuple(self.excluded),
+        )
+
+
+def mixed(file: ImageFile, first: ImageFile, channels: int) -> str:
+    """The refusal of grey among colour."""
     grey, colour = (file, first) if channels == 1 else (first, file)
     return (
         f"{grey.shown} is grey but {colour.shown} is colour; convert them to one kind, "
@@ -69,39 +128,75 @@ def _mixed(file: ImageFile, first: ImageFile, channels: int) -> str:
     )
 
 
-def _make_decoder(image_size: int, channels: int | None) -> Callable[[ImageFile], tuple[Images, list[str]]]:
-    """A function from file to ((C, size, size) uint8, remarks), safe to call from several threads."""
-    from monai.data import PILReader
+def make_decoder(intake: Intake) -> Callable[[Sequence[ImageFile]], Outcome]:
+    """A function from the frames wanted of one file to its images, safe to call from several threads."""
 
-    # PILReader itself, not LoadImage around it: LoadImage tries its other readers on a damaged file, and
-    # one of them takes anything for a DICOM. reverse_indexing=False keeps (row, column).
-    def decode(file: ImageFile) -> tuple[Images, list[str]]:
-        remarks: list[str] = []
-        reader = PILReader(lambda image: _eight_bit(image, file, channels, remarks), reverse_indexing=False)
+    def decode(job: Sequence[ImageFile]) -> Outcome:
         try:
-            array = np.array(reader.get_data(reader.read(file.path))[0])
-        except UNREADABLE as error:
-            raise DataError(_unreadable(file, error)) from error
-        image = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-        height, width = image.shape[1:]
-        remarks += [CUT] * (height != width) + [ENLARGED] * (min(height, width) < image_size)
-        return fit_square(image[None], image_size)[0], remarks
+            pictures = dicom_pictures(job, intake) if job[0].is_dicom else picture(job[0], intake)
+            return [fitted(image, remarks, intake) for image, remarks in pictures]
+        except DataError as refusal:
+            if intake.unreadable == "refuse":
+                raise
+            return refusal
 
     return decode
 
 
-def _eight_bit(image: Image.Image, file: ImageFile, channels: int | None, remarks: list[str]) -> Image.Image:
-    """Any Pillow image, turned upright by its EXIF tag, as mode L or RGB; equal RGB channels become L."""
+def dicom_pictures(job: Sequence[ImageFile], intake: Intake) -> Iterator[tuple[Pixels, list[str]]]:
+    """The wanted frames of one DICOM file, (H, W) or (H, W, 3) uint8."""
+    from audit.data.dicom import DicomReader
+
+    reader = DicomReader(job[0].shown, [file.frame or 0 for file in job], intake.max_pixels)
+    for array, remarks in reader.read(job[0].path):
+        yield np.array(in_channels(Image.fromarray(array), intake.channels)), list(remarks)
+
+
+def picture(file: ImageFile, intake: Intake) -> Iterator[tuple[Pixels, list[str]]]:
+    """The one image of a file of any format that Pillow reads."""
+    from monai.data import PILReader
+
+    remarks = [remark] if (remark := check_type(file.path, file.shown, intake.max_pixels)) else []
+    # PILReader itself, not LoadImage around it: LoadImage tries its other readers on a damaged file, and
+    # one of them takes anything for a DICOM. reverse_indexing=False keeps (row, column).
+    reader = PILReader(lambda image: eight_bit(image, file, intake.channels, remarks), reverse_indexing=False)
+    try:
+        array = np.array(reader.get_data(reader.read(file.path))[0])
+    except UNREADABLE as error:
+        raise DataError(unreadable(file, error)) from error
+    yield array, remarks
+
+
+def fitted(image: Pixels, remarks: list[str], intake: Intake) -> One:
+    """One image as a square of the wanted size."""
+    channels_first = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+    height, width = channels_first.shape[1:]
+    short = max(height, width) if intake.square == "pad" else min(height, width)
+    if height != width:
+        remarks.append(PADDED if intake.square == "pad" else CUT)
+    if short < intake.image_size:
+        remarks.append(ENLARGED)
+    pixels = fit_square(channels_first[None], intake.image_size, intake.square)[0]
+    return One(pixels, (int(height), int(width)), remarks)
+
+
+def eight_bit(image: Image.Image, file: ImageFile, channels: int | None, remarks: list[str]) -> Image.Image:
+    """Any Pillow image, turned upright by its EXIF tag, as mode L or RGB."""
     if image.format in ONE_PAGE and getattr(image, "n_frames", 1) > 1:
         raise DataError(f"{file.shown}: holds several pages; save each page as an image of its own")
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith(("I", "F")):
-        image = _scaled(image, file)
+        image = scaled(image, file)
         remarks.append(SIXTEEN_BIT)
     if image.has_transparency_data:
         remarks.append(ALPHA)
     if image.mode not in ("L", "LA", "1"):
         image = image.convert("RGB")
+    return in_channels(image, channels)
+
+
+def in_channels(image: Image.Image, channels: int | None) -> Image.Image:
+    """As mode L or RGB, as asked; equal RGB channels become L where nothing is asked."""
     if channels is not None:
         return image.convert("L" if channels == 1 else "RGB")
     array = np.asarray(image)
@@ -109,7 +204,7 @@ def _eight_bit(image: Image.Image, file: ImageFile, channels: int | None, remark
     return image.convert("L") if is_grey else image
 
 
-def _scaled(image: Image.Image, file: ImageFile) -> Image.Image:
+def scaled(image: Image.Image, file: ImageFile) -> Image.Image:
     """16-bit grey to 8 bit over the full range; Pillow's own conversion would clip at 255."""
     array = np.asarray(image)
     if array.dtype.kind == "f" or array.min() < 0 or array.max() > 65535:
@@ -117,7 +212,8 @@ def _scaled(image: Image.Image, file: ImageFile) -> Image.Image:
     return Image.fromarray(np.rint(array / 257).astype(np.uint8))
 
 
-def _unreadable(file: ImageFile, error: Exception) -> str:
+def unreadable(file: ImageFile, error: Exception) -> str:
+    """Why a file cannot be decoded."""
     reason = "no known image format" if isinstance(error, UnidentifiedImageError) else str(error)
     if isinstance(error, OSError) and error.strerror:
         reason = error.strerror  # the full text would show the path of somebody's home

@@ -1,7 +1,8 @@
-"""One door for all images: phantoms, a MedMNIST-style file or a folder, as the settings say."""
+"""One door for all images: phantoms, a MedMNIST-style file, a folder or a ZIP of one, as the settings say."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audit.data.archive import Quotas, unpack
+from audit.data.assembly import Intake, assemble
+from audit.data.cache import entry_key, load_entry, save_entry
 from audit.data.dataset import ImageDataset, Images, Split
-from audit.data.folders import read_folders
+from audit.data.dicom_listing import with_dicom_headers
+from audit.data.folders import list_folders
+from audit.data.listing import Listing, all_files, entries
 from audit.data.npz import KNOWN_SETS, read_npz
+from audit.data.table import Columns
+from audit.data.table_listing import find_table, list_table
 from audit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,11 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["KNOWN_SETS", "load_dataset"]
 
-ACCEPTED = "a folder of class folders or a MedMNIST-style .npz file"
+ACCEPTED = "a folder of images, a ZIP of one, or a MedMNIST-style .npz file"
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
 
+Progress = Callable[[int, int], None]
 
-def load_dataset(settings: DataSettings, progress: Callable[[int, int], None] | None = None) -> ImageDataset:
+
+def load_dataset(settings: DataSettings, progress: Progress | None = None) -> ImageDataset:
     """The data set that `settings` describe: uint8 (N, C, image_size, image_size) in three splits.
 
     No path: phantoms, seeded by `split_seed`. `progress(done, total)` counts decoded image files. Raises
@@ -37,19 +47,78 @@ def load_dataset(settings: DataSettings, progress: Callable[[int, int], None] | 
     return dataset
 
 
-def _read(settings: DataSettings, progress: Callable[[int, int], None] | None) -> ImageDataset:
+def _read(settings: DataSettings, progress: Progress | None) -> ImageDataset:
     if settings.path is None:
         return _phantoms(settings)
     path = Path(settings.path).expanduser()
     if path.is_dir():
-        return read_folders(
-            path, settings.image_size, settings.channels, settings.split_seed, progress=progress
-        )
-    if path.suffix.lower() == ".npz" and path.is_file():
-        return read_npz(path, settings.image_size)
+        root = path if path.name not in ("", "..") else path.resolve()
+        return _cached(root, settings, lambda: _read_folder(root, root.name, settings, progress))
+    if path.is_file() and path.suffix.lower() == ".npz":
+        return read_npz(path, settings.image_size, settings.square)
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return _cached(path, settings, lambda: _read_zip(path, settings, progress))
     if not path.exists():
         raise ConfigError(f"data.path: {settings.path} does not exist; give {ACCEPTED}")
     raise ConfigError(f"data.path: {settings.path} is of no accepted kind; give {ACCEPTED}")
+
+
+def _cached(path: Path, settings: DataSettings, read: Callable[[], ImageDataset]) -> ImageDataset:
+    """What was kept of an earlier reading of the same files, or `read()`, which is then kept."""
+    if not settings.cache:
+        return read()
+    files = (
+        [(path, path.name)] if path.is_file() else [(f, f"{path.name}/{rel}") for rel, f in all_files(path)]
+    )
+    if settings.table is not None and settings.table.is_file():
+        files.append((settings.table, settings.table.name))
+    described = settings.model_dump(mode="json", exclude={"path", "table", "channels", "licence", "cache"})
+    key = entry_key(files, described | {"name": path.name, "channels": settings.channels})
+    found = load_entry(key)
+    if found is None:
+        found = read()
+        save_entry(key, found)
+    return found
+
+
+def _read_zip(path: Path, settings: DataSettings, progress: Progress | None) -> ImageDataset:
+    """The folder inside an archive, unpacked into a private temporary folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="audit-") as folder:
+        q = settings.quotas
+        quotas = Quotas(max_files=q.files, max_bytes=q.bytes, max_file_bytes=q.file_bytes, max_ratio=q.ratio)
+        unpacked = unpack(path, Path(folder), quotas)
+        dataset = _read_folder(unpacked.root, path.stem, settings, progress)
+    return replace(dataset, notes=(*unpacked.notes, *dataset.notes))
+
+
+def _read_folder(root: Path, name: str, settings: DataSettings, progress: Progress | None) -> ImageDataset:
+    intake = Intake(
+        image_size=settings.image_size,
+        channels=settings.channels,
+        square=settings.square,
+        unreadable=settings.unreadable,
+        frames=settings.frames,
+        max_pixels=settings.quotas.pixels,
+        seed=settings.split_seed,
+    )
+    return assemble(with_dicom_headers(_listing(root, name, settings), intake), intake, progress)
+
+
+def _listing(root: Path, name: str, settings: DataSettings) -> Listing:
+    """By the label table where there is one, else by the folders."""
+    table = settings.table
+    if table is None:
+        table = find_table(entries(root))
+    elif not table.is_file():
+        table = root / table  # named as it lies in the data folder, or in the archive
+        if not table.is_file():
+            raise ConfigError(
+                f"data.table: {settings.table} does not exist; name a .csv file here or in the data folder"
+            )
+    if table is None:
+        return list_folders(root, name)
+    c = settings.columns
+    return list_table(root, name, table, Columns(image=c.image, label=c.label, group=c.group, split=c.split))
 
 
 def _phantoms(settings: DataSettings) -> ImageDataset:

@@ -64,12 +64,12 @@ KNOWN_SETS = (
 )
 
 
-def read_npz(path: Path, image_size: int | None) -> ImageDataset:
+def read_npz(path: Path, image_size: int | None, square: str = "crop") -> ImageDataset:
     """Read a MedMNIST-style file; nothing in it is ever unpickled.
 
     Images are uint8 (N, H, W) or (N, H, W, 3), labels integers (N,) or (N, 1) from 0 to K-1. With
-    `image_size` (pixels) the central square is resized to it; None keeps the original pixels. Patient ids of
-    any type become consecutive numbers. Raises ConfigError where there is no such file, and DataError, naming
+    `image_size` (pixels) the square (see `fit_square`) is resized to it; None keeps the original pixels. Patient
+    ids of any type become consecutive numbers. Raises ConfigError where there is no such file, and DataError, naming
     the file and the key, for everything that cannot be audited.
     """
     arrays = _read_arrays(path)
@@ -78,14 +78,16 @@ def read_npz(path: Path, image_size: int | None) -> ImageDataset:
     labels = {split: _checked_labels(name, split, arrays, len(images[split])) for split in SPLITS}
     groups = _numbered_groups(name, arrays, labels)
     class_names, notes = _class_names(path, arrays, labels)
-    notes += _resize_notes(images["train"].shape[2:], image_size)
+    notes += _resize_notes(images["train"].shape[2:], image_size, square)
     if image_size is not None:
-        images = {split: fit_square(pixels, image_size) for split, pixels in images.items()}
+        images = {split: fit_square(pixels, image_size, square) for split, pixels in images.items()}
     splits = {split: Split(images[split], labels[split], groups.get(split)) for split in SPLITS}
     return ImageDataset(
         name=path.stem,
         class_names=class_names,
-        **splits,
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
         source=name,
         licence=LICENCE_NOT_STATED,
         synthetic=False,
@@ -93,25 +95,27 @@ def read_npz(path: Path, image_size: int | None) -> ImageDataset:
     )
 
 
-def fit_square(images: Images, size: int) -> Images:
-    """Central square of the short edge, then MONAI's Resize to `size` pixels: (N, C, H, W) uint8 both ways.
+def fit_square(images: Images, size: int, square: str = "crop") -> Images:
+    """A square, then MONAI's Resize to `size` pixels: (N, C, H, W) uint8 both ways.
+
+    `crop` keeps the central square of the short edge, `pad` adds black bars along the long edges.
 
     Shrinking averages areas (each output pixel is the mean of those it covers, so nothing aliases);
     enlarging is bilinear. Images that already have the size come back unchanged.
     """
-    from monai.transforms import CenterSpatialCrop, Resize
+    from monai.transforms import CenterSpatialCrop, Resize, SpatialPad
 
     count, channels, height, width = images.shape
-    edge = min(height, width)
+    edge = max(height, width) if square == "pad" else min(height, width)
     if (height, width) == (size, size):
         return images
-    crop = CenterSpatialCrop(roi_size=(edge, edge))
+    make_square = SpatialPad((edge, edge)) if square == "pad" else CenterSpatialCrop((edge, edge))
     resize = Resize(spatial_size=(size, size), mode=resize_mode(edge, size))
     fitted = np.empty((count, channels, size, size), dtype=np.uint8)
     for start in range(0, count, RESIZE_CHUNK):
         chunk = images[start : start + RESIZE_CHUNK]
         # MONAI's transforms take one image: the chunk's images go in as its channels.
-        flat = resize(crop(chunk.reshape(-1, height, width)))
+        flat = resize(make_square(chunk.reshape(-1, height, width)))
         rounded = np.rint(np.asarray(flat)).clip(0, 255).astype(np.uint8)
         fitted[start : start + RESIZE_CHUNK] = rounded.reshape(-1, channels, size, size)
     return fitted
@@ -288,12 +292,17 @@ def _given_names(name: str, array: npt.NDArray[Any], highest: int) -> tuple[str,
     return names
 
 
-def _resize_notes(shape: tuple[int, ...], image_size: int | None) -> tuple[str, ...]:
+def _resize_notes(shape: tuple[int, ...], image_size: int | None, square: str) -> tuple[str, ...]:
     height, width = shape
     if image_size is None or (height, width) == (image_size, image_size):
         return ()
-    edge = min(height, width)
-    steps = ["central square of the short edge kept"] if height != width else []
+    edge = max(height, width) if square == "pad" else min(height, width)
+    made = (
+        "black bars added along the long edges"
+        if square == "pad"
+        else "central square of the short edge kept"
+    )
+    steps = [made] if height != width else []
     if edge != image_size:
         mode = resize_mode(edge, image_size)
         steps.append(f"resized from {edge} to {image_size} pixels (MONAI Resize, {mode})")
