@@ -12,7 +12,7 @@ from PIL import Image
 from audit.data.dataset import SPLITS, ImageDataset, Images, counts_by_class, groups_in_several_splits
 from audit.results import ClassStrip, DatasetRecord, ExampleImage
 
-STRIP = 8  # images of each class on the contact sheet
+STRIP = 10  # images of each class on the contact sheet
 STRIP_HEIGHT = 96  # pixels at most: a sheet is for looking, and travels in every result file
 
 

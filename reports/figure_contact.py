@@ -14,7 +14,7 @@ from reports.document import Figure
 from reports.figure_images import decode, show_image
 from reports.style import MUTED, figure_settings
 
-ROW = 19.0  # mm, one class
+ROW = 21.0  # mm, one class
 PICTURE_DPI = 160
 TITLE = "Training images of each class"
 

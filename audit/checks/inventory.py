@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 
 from audit.checks.inputs import CheckInput
@@ -106,7 +107,7 @@ def licence(data: CheckInput) -> CheckResult:
     """Whether the images may be used, as far as it is said."""
     said = data.dataset.licence
     known = said != LICENCE_NOT_STATED
-    limited = known and ("NC" in said.upper().split("-") or "non-commercial" in said.lower())
+    limited = known and re.search(r"\bNC\b|non-?commercial", said, re.IGNORECASE) is not None
     remedy = "find out what the images may be used for; --set data.licence=.. puts it into the report"
     if limited:
         remedy = "do not use results on these images commercially"
