@@ -26,7 +26,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage
 
 from audit.data.archive import Quotas, unpack
-from audit.data.dicom import read_facts, read_frames
+from audit.data.dicom import read_facts
+from audit.data.dicom_pixels import read_frames
 from audit.data.sniff import check_type
 from audit.data.table import read_table
 from audit.errors import DataError

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audit.data.frames import check_policy, chosen_frames
 
@@ -24,7 +28,16 @@ def test_chosen_frames(frames: int, policy: str, chosen: list[int]) -> None:
     assert chosen_frames(frames, policy) == chosen
 
 
-@pytest.mark.parametrize("policy", ["", "first", "every-0", "every-", "every--1", "every-2.5", "ALL"])
+@given(st.integers(1, 500), st.integers(1, 600))
+def test_every_nth_frame_is_within_and_equally_far(frames: int, step: int) -> None:
+    chosen = chosen_frames(frames, f"every-{step}")
+    assert chosen[0] == 0 and chosen[-1] < frames <= chosen[-1] + step
+    assert {after - before for before, after in itertools.pairwise(chosen)} <= {step}
+
+
+@pytest.mark.parametrize(
+    "policy", ["", "first", "every-0", "every-", "every--1", "every-2.5", "ALL", "every-٣", "every-2\n"]
+)
 def test_unknown_policy(policy: str) -> None:
     with pytest.raises(ValueError, match="unknown frame policy") as refusal:
         check_policy(policy)

@@ -15,7 +15,7 @@ from pypdf import PdfReader
 
 from tests.class_folders import make_clinic, write
 from tests.command_line import Command, make_command
-from tests.test_dicom import dicom, saved
+from tests.dicom_files import make_dicom
 from tests.tiny_audit import as_options
 
 NAME, NUMBER = "Mustermann", "MM4711"
@@ -126,13 +126,17 @@ def make_dicom_clinic(folder: Path) -> Path:
     for number in range(24):
         label = number % 2
         frames = generator.integers(60 + 100 * label, 90 + 100 * label, (2, 16, 20)).astype(np.uint8)
-        ds = dicom(frames[0], NumberOfFrames=2, BurnedInAnnotation="NO")
-        ds.PixelData = frames.tobytes()
-        ds.PatientName, ds.PatientID = f"{NAME}^Erika", f"{NUMBER}-{number}"
-        ds.PatientBirthDate, ds.AccessionNumber = "19640812", f"ACC-{NUMBER}"
         target = root / ("CNV", "DME")[label]
         target.mkdir(parents=True, exist_ok=True)
-        saved(target, ds, f"{number:02d}.dcm" if number % 3 else f"{number:02d}")
+        make_dicom(
+            target / (f"{number:02d}.dcm" if number % 3 else f"{number:02d}"),
+            frames,
+            BurnedInAnnotation="NO",
+            PatientName=f"{NAME}^Erika",
+            PatientID=f"{NUMBER}-{number}",
+            PatientBirthDate="19640812",
+            AccessionNumber=f"ACC{NUMBER}",
+        )
     return root
 
 

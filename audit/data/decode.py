@@ -28,6 +28,8 @@ Progress = Callable[[int, int], None]
 Pixels = npt.NDArray[np.uint8]
 
 ONE_PAGE = frozenset({"TIFF", "PNG"})  # formats whose further pages would be lost unseen
+BATCH = 64  # files that a thread takes at a time
+WAITING_BYTES = 1 << 25  # decoded images that a thread keeps for resizing
 MAX_THREADS = 8  # Pillow and torch release the interpreter lock while they decode and resize
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
@@ -65,11 +67,14 @@ def decode_images(files: Sequence[ImageFile], intake: Intake, progress: Progress
     """All images of `files`, decoded in parallel, each DICOM file once. Raises DataError naming the first file that
     cannot be read, unless `intake` skips such files."""
     jobs = [list(frames) for _, frames in groupby(files, key=lambda file: file.path)]
+    batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
     collected = Collected(files, intake.image_size)
     pool = ThreadPoolExecutor(max_workers=min(MAX_THREADS, os.cpu_count() or 1))
     try:
-        for job, outcome in zip(jobs, pool.map(make_decoder(intake), jobs), strict=True):
-            collected.add(job, outcome)
+        outcomes = pool.map(lambda batch: decode_batch(batch, intake), batches)
+        for batch, found in zip(batches, outcomes, strict=True):
+            for job, outcome in zip(batch, found, strict=True):
+                collected.add(job, outcome)
             if progress is not None:
                 progress(collected.seen, len(files))
     finally:
@@ -128,28 +133,78 @@ def mixed(file: ImageFile, first: ImageFile, channels: int) -> str:
     )
 
 
-def make_decoder(intake: Intake) -> Callable[[Sequence[ImageFile]], Outcome]:
-    """A function from the frames wanted of one file to its images, safe to call from several threads."""
-
-    def decode(job: Sequence[ImageFile]) -> Outcome:
+def decode_batch(jobs: Sequence[Sequence[ImageFile]], intake: Intake) -> list[Outcome]:
+    """The images of some files, or why there are none. Images of one shape are resized together: MONAI's transforms
+    cost as much for one image as for thirty."""
+    fitting = Fitting(intake)
+    outcomes: list[list[Slot] | DataError] = []
+    for job in jobs:
         try:
             pictures = dicom_pictures(job, intake) if job[0].is_dicom else picture(job[0], intake)
-            return [fitted(image, remarks, intake) for image, remarks in pictures]
+            outcomes.append([fitting.slot(image, remarks) for image, remarks in pictures])
         except DataError as refusal:
             if intake.unreadable == "refuse":
                 raise
-            return refusal
+            outcomes.append(refusal)
+    fitting.flush()
+    return [found if isinstance(found, DataError) else [slot.done() for slot in found] for found in outcomes]
 
-    return decode
+
+class Slot:
+    """Where one image will be once its shape was resized."""
+
+    def __init__(self, size: tuple[int, int], remarks: list[str]) -> None:
+        self.size, self.remarks = size, remarks
+        self.pixels: Pixels | None = None
+
+    def done(self) -> One:
+        """The image; `Fitting.flush` has been called."""
+        assert self.pixels is not None
+        return One(self.pixels, self.size, self.remarks)
+
+
+class Fitting:
+    """Images waiting to be made square and resized, by shape."""
+
+    def __init__(self, intake: Intake) -> None:
+        self.intake = intake
+        self.waiting: dict[tuple[int, ...], list[tuple[Slot, Pixels]]] = {}
+        self.bytes = 0
+
+    def slot(self, image: Pixels, remarks: list[str]) -> Slot:
+        """Take in one image (H, W) or (H, W, 3)."""
+        channels_first = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+        height, width = channels_first.shape[1:]
+        edge = max(height, width) if self.intake.square == "pad" else min(height, width)
+        if height != width:
+            remarks.append(PADDED if self.intake.square == "pad" else CUT)
+        if edge < self.intake.image_size:
+            remarks.append(ENLARGED)
+        slot = Slot((int(height), int(width)), remarks)
+        self.waiting.setdefault(channels_first.shape, []).append((slot, channels_first))
+        self.bytes += image.nbytes
+        if self.bytes > WAITING_BYTES:
+            self.flush()
+        return slot
+
+    def flush(self) -> None:
+        """Resize all that waits."""
+        for group in self.waiting.values():
+            images = np.stack([image for _, image in group])
+            resized = fit_square(images, self.intake.image_size, self.intake.square)
+            for (slot, _), pixels in zip(group, resized, strict=True):
+                slot.pixels = pixels
+        self.waiting, self.bytes = {}, 0
 
 
 def dicom_pictures(job: Sequence[ImageFile], intake: Intake) -> Iterator[tuple[Pixels, list[str]]]:
     """The wanted frames of one DICOM file, (H, W) or (H, W, 3) uint8."""
-    from audit.data.dicom import DicomReader
+    from audit.data.dicom_pixels import DicomReader
 
-    reader = DicomReader(job[0].shown, [file.frame or 0 for file in job], intake.max_pixels)
-    for array, remarks in reader.read(job[0].path):
-        yield np.array(in_channels(Image.fromarray(array), intake.channels)), list(remarks)
+    for file in job:
+        reader = DicomReader(file.frame or 0, file.shown, intake.max_pixels)
+        pixels, meta = reader.get_data(reader.read(file.path))
+        yield np.array(in_channels(Image.fromarray(pixels), intake.channels)), list(meta["remarks"])
 
 
 def picture(file: ImageFile, intake: Intake) -> Iterator[tuple[Pixels, list[str]]]:
@@ -165,19 +220,6 @@ def picture(file: ImageFile, intake: Intake) -> Iterator[tuple[Pixels, list[str]
     except UNREADABLE as error:
         raise DataError(unreadable(file, error)) from error
     yield array, remarks
-
-
-def fitted(image: Pixels, remarks: list[str], intake: Intake) -> One:
-    """One image as a square of the wanted size."""
-    channels_first = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-    height, width = channels_first.shape[1:]
-    short = max(height, width) if intake.square == "pad" else min(height, width)
-    if height != width:
-        remarks.append(PADDED if intake.square == "pad" else CUT)
-    if short < intake.image_size:
-        remarks.append(ENLARGED)
-    pixels = fit_square(channels_first[None], intake.image_size, intake.square)[0]
-    return One(pixels, (int(height), int(width)), remarks)
 
 
 def eight_bit(image: Image.Image, file: ImageFile, channels: int | None, remarks: list[str]) -> Image.Image:

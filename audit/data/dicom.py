@@ -1,8 +1,7 @@
-"""DICOM files: what a header may tell, and frames as uint8 grey or RGB.
+"""What a DICOM header says of an image, read from a list of allowed tags.
 
-Headers are read by an allow-list of tags; PatientID leaves a file only as a salted hash, other identifying tags only
-as "filled in". Pixels: modality LUT or rescale, VOI LUT or window, MONOCHROME1 inverted, palette and YBR to RGB
-(PS3.3 C.11, C.7.6.3; pydicom does the arithmetic), rows and columns as stored.
+Identifying values are looked at only to say that a tag is filled in, and PatientID to make a salted hash;
+neither is kept, and no message repeats what stands in a file. Unique identifiers (UIDs) are not read.
 """
 
 from __future__ import annotations
@@ -10,280 +9,254 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
+import struct
 import warnings
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pydicom
-from monai.data import ImageReader
-from pydicom.dataset import Dataset
+from pydicom import Dataset, uid
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.processing import apply_color_lut
-from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import JPEGExtended12Bit
+from pydicom.filereader import read_file_meta_info
 
-from audit.data.dicom_grey import to_eight_bit
-from audit.data.sniff import MAX_PIXELS, a_or_an, sniff, too_large
 from audit.errors import DataError
 
-# What pydicom says of a bad value holds the value, which may be a name.
-logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-warnings.filterwarnings("ignore", module=r"pydicom\..*")
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-
-Pixels = npt.NDArray[np.uint8]
-BurnedIn = Literal["yes", "no", "not stated"]
-
+MAX_PIXELS = 200_000_000  # rows * columns * frames of one file
 KINDS = {
-    "1.2.840.10008.5.1.4.1.1.77.1.5.4": "ophthalmic tomography",
-    "1.2.840.10008.5.1.4.1.1.77.1.5.1": "ophthalmic photography",
-    "1.2.840.10008.5.1.4.1.1.77.1.5.2": "ophthalmic photography",
-    "1.2.840.10008.5.1.4.1.1.77.1.4": "VL photographic",
-    "1.2.840.10008.5.1.4.1.1.77.1.7": "dermoscopic photography",
-    "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
+    uid.OphthalmicTomographyImageStorage: "ophthalmic tomography",
+    uid.OphthalmicPhotography8BitImageStorage: "ophthalmic photography",
+    uid.OphthalmicPhotography16BitImageStorage: "ophthalmic photography",
+    uid.VLPhotographicImageStorage: "VL photographic",
+    uid.DermoscopicPhotographyImageStorage: "dermoscopic photography",
+    uid.SecondaryCaptureImageStorage: "secondary capture",
+    uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage: "secondary capture",
+    uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage: "secondary capture",
+    uid.MultiFrameTrueColorSecondaryCaptureImageStorage: "secondary capture",
 }
-NO_PICTURES = (
-    "Segmentation",
-    "Parametric Map",
-    "RT Dose",
-    "Real World Value",
-)  # pixels that are no grey values
+UNKNOWN_KIND = "kind not known"
+NO_IMAGES = ("RT Image Storage", "VL Whole Slide Microscopy Image Storage")  # beams; tiles, not frames
+PHOTOMETRIC = {
+    1: ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"),
+    3: ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"),
+}
+# The direct identifiers of PS3.15 table E.1-1 that stand at the top of an image's header, and full dates.
 IDENTIFYING = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "OtherPatientIDs",
-    "OtherPatientNames",
-    "PatientAddress",
-    "PatientTelephoneNumbers",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "OperatorsName",
-    "InstitutionName",
+    *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames"),
+    *("PatientBirthName", "PatientBirthDate", "PatientBirthTime", "PatientMotherBirthName"),
+    *("PatientAddress", "PatientTelephoneNumbers", "PatientComments", "MedicalRecordLocator"),
+    *("MilitaryRank", "ResponsiblePerson", "AccessionNumber", "StudyID", "AdmissionID"),
+    *("InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "StationName"),
+    *("ReferringPhysicianName", "PhysiciansOfRecord", "PerformingPhysicianName", "OperatorsName"),
+    *("NameOfPhysiciansReadingStudy", "RequestingPhysician", "DeviceSerialNumber", "ImageComments"),
+    *("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "AcquisitionDateTime"),
 )
-ALLOWED = (
-    *IDENTIFYING,
-    "SOPClassUID",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "PhotometricInterpretation",
-    "BitsAllocated",
-    "Laterality",
-    "ImageLaterality",
-    "BurnedInAnnotation",
-    "SharedFunctionalGroupsSequence",
-)
-HASH_LENGTH = 16  # hexadecimal digits
-DECODERS = {  # transfer syntax -> what gives it, in the words of pip
-    "1.2.840.10008.1.2.4.57": "python-gdcm",
-    "1.2.840.10008.1.2.4.70": "python-gdcm",
-    "1.2.840.10008.1.2.4.80": "python-gdcm",
-    "1.2.840.10008.1.2.4.81": "python-gdcm",
-    "1.2.840.10008.1.2.4.201": "pylibjpeg pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.203": "pylibjpeg pylibjpeg-openjpeg",
-}
+SHAPE = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "BitsStored")
+GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+CHECKED = ("SOPClassUID", "PhotometricInterpretation", *SHAPE)
+ALLOWED = (*CHECKED, *IDENTIFYING, *GROUPS, "Laterality", "ImageLaterality", "BurnedInAnnotation")
+FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
+INTEGER_PIXELS = 0x7FE00010
+EXPORT = "export it again or remove it"
 
 
 @dataclass(frozen=True)
 class DicomFacts:
-    """What a header tells, without a value that identifies anybody."""
+    """What a header says. Holds no identifying value.
+
+    `kind` is the kind of image in words; `laterality` "R", "L" or None; `group` 16 hexadecimal digits made
+    from PatientID and a salt, None without an id (everybody called "anonymous" is one group); `burned_in`
+    "yes", "no" or "not stated"; `identifiers_present` the keywords of identifying tags that are filled in.
+    """
 
     frames: int
     rows: int
     columns: int
-    kind: str  # in words
-    laterality: str | None  # R, L
-    group: str | None  # salted hash of PatientID
-    burned_in: BurnedIn
-    identifiers_present: tuple[str, ...]  # keywords of tags that are filled in
+    kind: str
+    photometric: str
+    laterality: str | None
+    group: str | None
+    burned_in: str
+    identifiers_present: tuple[str, ...]
 
 
 def read_facts(path: Path, shown: str, salt: bytes, max_pixels: int = MAX_PIXELS) -> DicomFacts:
-    """The header of one file. Raises DataError for what is no DICOM, or no picture."""
-    header = read_header(path, shown, list(ALLOWED))
-    frames, rows, columns = (number(header, name) for name in ("NumberOfFrames", "Rows", "Columns"))
-    kind = kind_of(header, shown)
-    if not rows or not columns:
-        raise DataError(f"{shown}: a DICOM without an image ({kind}); remove it")
-    frames = frames or 1
-    if rows * columns * frames > max_pixels:
-        raise DataError(f"{shown}: {frames} frames of {columns} × {rows}: {too_large(max_pixels)}")
-    patient = text(header, "PatientID")
-    return DicomFacts(
-        frames=frames,
-        rows=rows,
-        columns=columns,
-        kind=kind,
-        laterality=laterality(header),
-        group=hmac.new(salt, patient.encode(), hashlib.sha256).hexdigest()[:HASH_LENGTH] if patient else None,
-        burned_in=burned_in(header),
-        identifiers_present=tuple(name for name in IDENTIFYING if text(header, name)),
-    )
+    """The facts of one file, from its header alone. Raises DataError for what is no readable image.
+
+    `salt` keys the hash of PatientID: the same salt gives the same group for the same patient.
+    """
+    header, _ = read_header(path, shown, ALLOWED, max_pixels)
+    with refusing(f"{shown}: its DICOM header is damaged; {EXPORT}"):
+        filled = tuple(keyword for keyword in IDENTIFYING if _is_filled(header, keyword))
+        patient = str(header.PatientID).strip() if "PatientID" in filled else ""
+        burned_in = {"YES": "yes", "NO": "no"}.get(str(header.get("BurnedInAnnotation", "")).upper())
+        return DicomFacts(
+            frames=frame_count(header),
+            rows=int(header.Rows),
+            columns=int(header.Columns),
+            kind=_kind(header),
+            photometric=str(header.PhotometricInterpretation),
+            laterality=_laterality(header),
+            group=hmac.new(salt, patient.encode(), hashlib.sha256).hexdigest()[:16] if patient else None,
+            burned_in=burned_in or "not stated",
+            identifiers_present=filled,
+        )
 
 
-def read_header(path: Path, shown: str, tags: list[str] | None) -> Dataset:
-    """Everything before the pixels, or the allowed tags alone. Raises DataError."""
+def read_header(
+    path: Path, shown: str, keywords: tuple[str, ...], max_pixels: int = MAX_PIXELS
+) -> tuple[Dataset, bool]:
+    """The tags `keywords` (which include CHECKED) of a file whose header says that it is a readable image,
+    and whether the pixels lie in the file as its transfer syntax (in `file_meta`) says.
+
+    Raises DataError, which repeats nothing of the file.
+    """
+    keep_quiet()
+    with refusing(f"{shown}: its DICOM header is damaged; {EXPORT}"):
+        try:
+            meta = read_file_meta_info(path)
+            _refuse_other_objects(str(meta.get("MediaStorageSOPClassUID", "")), shown)
+            syntax = meta.get("TransferSyntaxUID")
+            if not syntax:
+                raise DataError(f"{shown}: its DICOM header names no transfer syntax; {EXPORT}")
+            if syntax.name == syntax:
+                raise DataError(f"{shown}: its transfer syntax is unknown here; export it uncompressed")
+            if syntax == uid.DeflatedExplicitVRLittleEndian:
+                _refuse_deflated_bomb(path, shown, 2 * max_pixels)
+            with path.open("rb") as file:
+                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*keywords])
+                start = file.read(6)
+                pixels_at = _next_tag(start, syntax)
+        except InvalidDicomError:
+            raise DataError(
+                f"{shown}: not a DICOM file (no DICM mark at byte 128); {EXPORT}, whatever its name says"
+            ) from None
+        except OSError as error:
+            raise DataError(f"{shown}: cannot be read ({error.strerror}); check the file") from None
+        _refuse_other_objects(str(header.get("SOPClassUID", "")), shown)
+        _refuse_pixels(header, pixels_at, shown)
+        _refuse_size(header, shown, max_pixels)
+        declared = (syntax.is_implicit_VR, syntax.is_little_endian)
+        as_declared = header.original_encoding == declared and pixels_at is not None
+    return header, as_declared and (syntax.is_implicit_VR or start[4:] in (b"OB", b"OW"))
+
+
+def frame_count(header: Dataset) -> int:
+    """How many frames a header announces: at least 1. Raises ValueError for what is no number."""
+    return int(header.get("NumberOfFrames") or 1)
+
+
+@contextmanager
+def refusing(message: str) -> Iterator[None]:
+    """Turn whatever a parser raises on bad bytes into DataError(message), without its cause.
+
+    pydicom's own messages and chained tracebacks quote the header, so that they could show a patient's name.
+    """
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    except InvalidDicomError:
-        kind = sniff(path, shown)
-        inside = f"{a_or_an(kind)} inside" if kind and kind != "DICOM" else "no DICOM header"
-        raise DataError(f"{shown}: not a DICOM file ({inside}); replace the file or remove it") from None
-    except OSError as error:
-        if error.strerror:
-            raise DataError(f"{shown}: cannot be read ({error.strerror}); check its permissions") from None
-        raise DataError(damaged_header(shown)) from None
-    except Exception:  # noqa: BLE001  a parser on any bytes may raise anything, with values in its words
-        raise DataError(damaged_header(shown)) from None
+        yield
+    except DataError:
+        raise
+    except Exception:  # noqa: BLE001 - parsers of damaged bytes raise nearly everything
+        raise DataError(message) from None
 
 
-def damaged_header(shown: str) -> str:
-    """Without the parser's words: they may hold values."""
-    return f"{shown}: a damaged DICOM header; export the file again"
+def keep_quiet() -> None:
+    """Silence pydicom's warnings and log for good: they quote values of the header.
+
+    Once for all instead of around each call, because changing filters there and back is not safe in threads.
+    """
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    rule = ("ignore", None, Warning, re.compile(r"pydicom(\.|$)"), 0)
+    if rule not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 
-def text(header: Dataset, name: str) -> str:
-    """A value as text; '' where it is missing or cannot be read."""
-    try:
-        return str(header.get(name, "") or "").strip()
-    except Exception:  # noqa: BLE001  values are converted only when asked for
-        return ""
-
-
-def number(header: Dataset, name: str) -> int:
-    """A whole number; 0 where it is missing or none."""
-    try:
-        return max(int(text(header, name)), 0)
-    except ValueError:
-        return 0
-
-
-def kind_of(header: Dataset, shown: str) -> str:
-    """The kind of image in words. Raises DataError for kinds whose pixels are no grey values or colours."""
-    uid = text(header, "SOPClassUID")
-    name = KINDS.get(uid) or pydicom.uid.UID(uid).name.removesuffix(" Image Storage").removesuffix(" Storage")
-    if not uid or name == uid:  # private or missing: a number that says nothing
-        name = "kind not stated"
-    if name == "Media Storage Directory":
-        raise DataError(f"{shown}: a DICOMDIR, the list of a disc; give the folders of image files")
-    if any(word in name for word in NO_PICTURES):
-        raise DataError(f"{shown}: a DICOM without an image ({name}); remove it")
-    return name
-
-
-def laterality(header: Dataset) -> str | None:
-    """R or L: of the image, the series, or the frames together."""
-    for name in ("ImageLaterality", "Laterality"):
-        if text(header, name) in ("R", "L"):
-            return text(header, name)
-    try:
-        found = header.SharedFunctionalGroupsSequence[0].FrameAnatomySequence[0].FrameLaterality
-    except Exception:  # noqa: BLE001  any level may be missing or damaged
-        return None
-    return str(found) if found in ("R", "L") else None
-
-
-def burned_in(header: Dataset) -> BurnedIn:
-    """Whether the maker says that names may stand in the pixels."""
-    said = text(header, "BurnedInAnnotation").upper()
-    return "yes" if said == "YES" else "no" if said == "NO" else "not stated"
-
-
-def read_frames(
-    path: Path, shown: str, frames: Sequence[int], max_pixels: int = MAX_PIXELS
-) -> Iterator[tuple[Pixels, tuple[str, ...]]]:
-    """The frames (from 0) of one file, one after another: uint8 (H, W) or (H, W, 3) RGB, and remarks on what was
-    done. Raises DataError for what cannot be decoded."""
-    header = read_header(path, shown, None)
-    rows, columns = number(header, "Rows"), number(header, "Columns")
-    if rows * columns * (number(header, "NumberOfFrames") or 1) > max_pixels:
-        raise DataError(f"{shown}: {columns} × {rows}: {too_large(max_pixels)}")
-    kind = kind_of(header, shown)
-    if number(header, "BitsAllocated") not in (8, 16) or number(header, "SamplesPerPixel") not in (1, 3):
+def _refuse_other_objects(sop_class: str, shown: str) -> None:
+    """Refuse what is known to be neither photograph nor scan; a missing or private class may be one."""
+    if sop_class == uid.MediaStorageDirectoryStorage:
+        raise DataError(f"{shown}: a DICOMDIR, which lists files and holds no image; remove it")
+    name = uid.UID(sop_class).name
+    if name != sop_class and ("Image Storage" not in name or name in NO_IMAGES):
         raise DataError(
-            f"{shown}: a DICOM without a picture of 8 or 16 bit, grey or colour ({kind}); remove it"
+            f"{shown}: no photograph or scan but DICOM {name.removesuffix(' Storage')}; remove it"
         )
-    for frame, array in zip(frames, decode(path, shown, frames, header), strict=True):
-        try:
-            picture = as_picture(array, header, frame)
-        except Exception:  # noqa: BLE001  damaged tables of values
-            raise DataError(f"{shown}: damaged DICOM pixels; export the file again") from None
-        yield picture
 
 
-def decode(path: Path, shown: str, frames: Sequence[int], header: Dataset) -> Iterator[npt.NDArray[Any]]:
-    """Stored values of the wanted frames; YBR as RGB. Raises DataError."""
-    source: Path | Dataset = path  # one frame at a time from the disk
-    for frame in frames:
-        try:
-            try:
-                array = next(iter_pixels(source, indices=[frame]))
-            except (AttributeError, ValueError):  # deflated or oddly written: as a whole, then
-                source = pydicom.dcmread(path)
-                array = next(iter_pixels(source, indices=[frame]))
-        except Exception:  # noqa: BLE001  decoders raise whatever they like, with values in their words
-            syntax = pydicom.uid.UID(text(header.file_meta, "TransferSyntaxUID"))
-            raise DataError(f"{shown}: {why_undecodable(syntax)}") from None
-        yield array
-
-
-def why_undecodable(syntax: pydicom.uid.UID) -> str:
-    """A missing decoder, or damaged pixels."""
-    from pydicom.pixels.decoders.base import get_decoder
-
-    if syntax in DECODERS and not get_decoder(syntax).is_available:
-        return f"no decoder for {syntax.name}; pip install {DECODERS[syntax]}"
-    if syntax == JPEGExtended12Bit:
-        return "damaged, or JPEG of 12 bit, which pylibjpeg-libjpeg decodes (GPL); install it or export the file anew"
-    return "damaged or missing DICOM pixels; export the file again"
-
-
-def as_picture(array: npt.NDArray[Any], header: Dataset, frame: int) -> tuple[Pixels, tuple[str, ...]]:
-    """Stored values of one frame as uint8, and remarks."""
-    if text(header, "PhotometricInterpretation") == "PALETTE COLOR":
-        colours = apply_color_lut(array, header)
-        if colours.dtype != np.uint8:
-            colours = np.rint(colours / 257.0).astype(np.uint8)
-        return colours, ("DICOM with a colour palette, shown as RGB",)
-    if array.ndim == 3:
-        if array.dtype == np.uint8:
-            return array, ()
-        bits = number(header, "BitsStored") or 8 * array.dtype.itemsize
-        top = float(2**bits - 1)
-        return np.rint(array / top * 255).clip(0, 255).astype(np.uint8), (
-            f"DICOM colour of {bits} bit, scaled to 8 bit",
+def _refuse_pixels(header: Dataset, pixels_at: int | None, shown: str) -> None:
+    """Refuse files without pixels, and pixels that are no grey levels or colours."""
+    if pixels_at in FLOAT_PIXELS:
+        raise DataError(f"{shown}: no photograph or scan but a map of floating-point values; remove it")
+    if pixels_at not in (None, INTEGER_PIXELS) or any(not header.get(key) for key in ("Rows", "Columns")):
+        raise DataError(f"{shown}: a DICOM file without pixel data; remove it")
+    bits, stored = int(header.BitsAllocated), int(header.get("BitsStored") or header.BitsAllocated)
+    if bits == 1:
+        raise DataError(f"{shown}: no photograph or scan but a mask with 1 bit per pixel; remove it")
+    if bits not in (8, 16, 32) or not 2 <= stored <= bits:
+        raise DataError(f"{shown}: its header gives an impossible number of bits per pixel; {EXPORT}")
+    if header.PhotometricInterpretation not in PHOTOMETRIC.get(int(header.SamplesPerPixel), ()):
+        raise DataError(
+            f"{shown}: its header gives colours (photometric interpretation) unknown here; {EXPORT}"
         )
-    return to_eight_bit(array, header, frame)
 
 
-class DicomReader(ImageReader):  # type: ignore[misc]
-    """MONAI's way to read, around `read_frames`: MONAI's own reader applies the rescale alone and swaps the axes."""
+def _refuse_size(header: Dataset, shown: str, max_pixels: int) -> None:
+    rows, columns, frames = int(header.Rows), int(header.Columns), frame_count(header)
+    if frames < 1:
+        raise DataError(f"{shown}: holds no frame; {EXPORT}")
+    if rows * columns * frames > max_pixels:
+        raise DataError(
+            f"{shown}: {rows} x {columns} pixels x {frames} frames is more than {max_pixels} pixels; "
+            f"export fewer frames per file"
+        )
 
-    def __init__(self, shown: str, frames: Sequence[int] = (0,), max_pixels: int = MAX_PIXELS) -> None:
-        self.shown, self.frames, self.max_pixels = shown, frames, max_pixels
 
-    def verify_suffix(self, filename: Any) -> bool:
-        """Scanners like to leave the suffix out: `read` finds out."""
-        return True
+def _refuse_deflated_bomb(path: Path, shown: str, max_bytes: int) -> None:
+    """pydicom inflates a deflated file as a whole, so its size is counted before, in small pieces."""
+    inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    with path.open("rb") as file:
+        file.seek(140)  # the length of the file meta information, its first element
+        (length,) = struct.unpack("<I", file.read(4))
+        file.seek(length, 1)
+        while piece := inflater.unconsumed_tail or file.read(1 << 16):
+            size += len(inflater.decompress(piece, 1 << 20))
+            if size > max_bytes:
+                raise DataError(
+                    f"{shown}: inflates to more than {max_bytes} bytes; export fewer frames per file"
+                )
 
-    def read(self, data: Any, **kwargs: Any) -> list[tuple[Pixels, tuple[str, ...]]]:
-        """The frames of the one file at `data`; MONAI hands it over as a tuple."""
-        path = data[0] if isinstance(data, tuple | list) else data
-        return list(read_frames(Path(path), self.shown, self.frames, self.max_pixels))
 
-    def get_data(self, img: list[tuple[Pixels, tuple[str, ...]]]) -> tuple[npt.NDArray[Any], dict[str, Any]]:
-        """uint8 (H, W), (H, W, 3), or frames first; row and column as in the file."""
-        arrays = [array for array, _ in img]
-        stacked = arrays[0] if len(arrays) == 1 else np.stack(arrays)
-        colour = arrays[0].ndim == 3
-        meta = {
-            "remarks": [remarks for _, remarks in img],
-            "original_channel_dim": -1 if colour else float("nan"),
-            "spatial_shape": np.array(arrays[0].shape[:2]),
-        }
-        return stacked, meta
+def _next_tag(start: bytes, syntax: uid.UID) -> int | None:
+    """The tag that follows the header, 0 at the end of the file; None where deflation hides it."""
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        return None
+    if len(start) < 4:
+        return 0
+    group, element = struct.unpack_from("<HH" if syntax.is_little_endian else ">HH", start)
+    return int(group) << 16 | int(element)
+
+
+def _kind(header: Dataset) -> str:
+    sop_class = uid.UID(str(header.get("SOPClassUID", "")))
+    known = sop_class.name != sop_class
+    return KINDS.get(sop_class, sop_class.name if known else UNKNOWN_KIND)
+
+
+def _is_filled(header: Dataset, keyword: str) -> bool:
+    if keyword not in header:
+        return False
+    value = header[keyword].value
+    return value is not None and bool(str(value).strip(" ^=\\\0[]"))
+
+
+def _laterality(header: Dataset) -> str | None:
+    """R or L from the image, its frames where they agree, or the series."""
+    items = [item for keyword in GROUPS for item in header.get(keyword) or ()]
+    anatomy = [part for item in items for part in item.get("FrameAnatomySequence") or ()]
+    of_frames = {str(part.get("FrameLaterality")) for part in anatomy}
+    stated = header.get("ImageLaterality") or header.get("Laterality")
+    if of_frames and not header.get("ImageLaterality"):
+        stated = of_frames.pop() if len(of_frames) == 1 else None
+    return str(stated) if stated in ("R", "L") else None

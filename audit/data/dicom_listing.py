@@ -58,7 +58,7 @@ def with_dicom_headers(listing: Listing, intake: Intake) -> Listing:
 def read_or_refuse(file: ImageFile, salt: bytes, intake: Intake) -> DicomFacts | DataError:
     """The header; its refusal where unreadable files are skipped."""
     try:
-        return read_facts(file.path, file.shown, salt)
+        return read_facts(file.path, file.shown, salt, intake.max_pixels)
     except DataError as refusal:
         if intake.unreadable == "refuse":
             raise

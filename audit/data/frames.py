@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-EVERY = re.compile(r"every-([1-9]\d*)")
+EVERY = re.compile(r"every-([1-9][0-9]{0,5})")
 
 
 def check_policy(policy: str) -> str:
