@@ -10,6 +10,7 @@ memory. Ours and MONAI's use all cores of the machine, the loop one.
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import json
 import os
@@ -89,8 +90,8 @@ CALLS: dict[str, Callable[[Path, int], int]] = {
 
 def read_once(name: str, folder: Path, size: int) -> dict[str, float]:
     """Seconds (imports not counted) and peak memory of one reading, in this process."""
-    import torch  # noqa: F401
-
+    for module in ("monai.data", "monai.transforms", "audit.data.load", "audit.settings"):
+        importlib.import_module(module)
     started = time.perf_counter()
     count = CALLS[name](folder, size)
     seconds = time.perf_counter() - started

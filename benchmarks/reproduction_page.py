@@ -101,6 +101,8 @@ def section_errors(found: dict[str, AuditResult]) -> list[str]:
             continue
         result = found[name]
         shown = [condition(result, model, "adam", severity) for severity in (0, *SEVERITIES)]
+        if not any(shown):
+            continue
         ours = " | ".join("-" if c is None else error_text(c.accuracy) for c in shown)
         lines.append(
             f"| {TITLES[name]} | {model} | thesis | {' | '.join(f'{100 * e:.0f}' for e in errors)} |"
