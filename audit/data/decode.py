@@ -69,7 +69,10 @@ def decode_images(files: Sequence[ImageFile], intake: Intake, progress: Progress
     jobs = [list(frames) for _, frames in groupby(files, key=lambda file: file.path)]
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
     collected = Collected(files, intake.image_size)
-    pool = ThreadPoolExecutor(max_workers=min(MAX_THREADS, os.cpu_count() or 1))
+    import torch
+
+    # Each of these threads is a worker: torch's own threads under them would only get in each other's way.
+    pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), "decode", torch.set_num_threads, (1,))
     try:
         outcomes = pool.map(lambda batch: decode_batch(batch, intake), batches)
         for batch, found in zip(batches, outcomes, strict=True):
