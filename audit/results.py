@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from audit.checks.record import CheckResult
+from audit.checks.record import CheckResult as CheckResult
 from audit.errors import RunDirectoryError
 from audit.recipe import CROSS_ENTROPY as CROSS_ENTROPY
 from audit.recipe import EARLY_STOPPING as EARLY_STOPPING

@@ -41,8 +41,8 @@ OPTIMIZERS = (
 DEFENCES = (
     "--models small-cnn --baseline small-cnn:adam --optimizers adam --normalizations none,csn,csn-image,csn-running "
     "--augmentations none,crop-flip,cutout,cutmix,mixup --preprocessings none,median-3,average-3,noise-1,noise-2,"
-    "noise-3,noise-4,noise-5,jpeg-10,jpeg-50,projection --stoppings none,early-stopping --losses ce,vibce "
-    "--severities 0,1 --set training.epochs=15"
+    "noise-3,noise-4,noise-5,jpeg-10,jpeg-50,projection --set 'stoppings=[none, early-stopping]' --losses ce,vibce "
+    "--severities 0,1"
 )
 
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import table_2_4
+from reproduction_defences import section_defences, section_losses
+from reproduction_lookups import (
+    SEVERITIES,
+    accuracy_text,
+    condition,
+    find,
+    measures,
+    signed,
+)
 
 from audit.results import (
-    CLEAN,
     EVOSHIFT,
     AuditResult,
     CellMeasures,
@@ -17,8 +24,6 @@ from audit.results import (
     PairComparison,
 )
 
-NO_DEFENCE = "none"
-SEVERITIES = (1, 2, 5)
 TOLERANCE = 0.10  # of a drop, as in the audit's own verdict
 
 THESIS_ERROR = {  # Fig. 4-2a: test error, Adam, N_p = 0, 1, 2, 5
@@ -235,9 +240,8 @@ def judge_optimizers(result: AuditResult) -> list[str]:
             c for c in result.comparisons if c.first == pair and c.second == baseline and c.attack == EVOSHIFT
         ]
         if mine:
-            lines.append(
-                f"- {optimizer} against {baseline[1]}: {judged(mine, 'SGD and SGD-M better, AdaBound like Adam')}"
-            )
+            expected = "no difference shown" if optimizer == "adabound" else "better"
+            lines.append(f"- {optimizer} against {baseline[1]}: {judged(mine, expected)}")
     return lines
 
 
@@ -255,22 +259,19 @@ def judge_csn(result: AuditResult) -> list[str]:
 
 def judged(found: list[PairComparison], expected: str) -> str:
     """Every number of pixels with its difference, and whether the thesis's reading holds."""
-    words = []
-    for c in sorted(found, key=lambda c: c.severity):
-        why = f" ({c.reason})" if c.reading == "withheld" else ""
-        words.append(f"N_p = {c.severity} {signed(c.attacked)} points, {c.reading}{why}")
-    readings = {c.reading for c in found} - {"withheld"}
-    if not readings:
+    found = sorted(found, key=lambda c: c.severity)
+    words = ", ".join(f"N_p = {c.severity} {signed(c.attacked)}" for c in found)
+    readings = {c.reading for c in found}
+    compared = readings - {"withheld"}
+    if not compared:
         verdict = "**not comparable**"
-    elif readings == {expected}:
-        verdict = (
-            "**agrees**"
-            if len(readings) == len({c.reading for c in found})
-            else "**agrees where comparable**"
-        )
+    elif compared == {expected}:
+        verdict = "**agrees**" if compared == readings else "**agrees where comparable**"
     else:
-        verdict = "**agrees in part**" if expected in readings else "**disagrees**"
-    return f"{verdict} with the thesis ({expected}). {'; '.join(words)}."
+        verdict = "**agrees in part**" if expected in compared else "**disagrees**"
+    text = f"{verdict} with the thesis ({expected}): {words} points; {', '.join(sorted(readings))}."
+    reasons = dict.fromkeys(c.reason for c in found if c.reading == "withheld")
+    return text + (f" Withheld: {'; '.join(reasons)}." if reasons else "")
 
 
 # ---- Fig. 4-5
@@ -307,115 +308,3 @@ def summed(found: list[CellMeasures]) -> list[list[int]]:
         return []
     k = len(found[0].confusion)
     return [[sum(m.confusion[i][j] for m in found) for j in range(k)] for i in range(k)]
-
-
-# ---- defences and losses
-
-
-def section_defences(result: AuditResult) -> list[str]:
-    """Recovery under attack and cost on clean data of every defence, by itself."""
-    plain = find(result, result.baseline_pair, 1)
-    clean = find(result, result.baseline_pair, 0)
-    lines = ["## Defences: recovery and cost, small CNN, Adam, OCT, one pixel per class\n"]
-    if plain is not None and clean is not None:
-        lines.append(
-            f"Without defence: clean {accuracy_text(clean.accuracy)}, attacked {accuracy_text(plain.accuracy)}. The "
-            "attack was found without knowledge of the defences: an attacker who expects one may do better.\n"
-        )
-    lines += [
-        "| defence | clean | attacked | recovery, points | cost on clean data, points | reading |",
-        "|---" * 6 + "|",
-    ]
-    rows = [c for c in result.comparisons if c.is_defence and c.attack == EVOSHIFT and c.severity == 1]
-    for c in sorted(rows, key=lambda c: -(c.recovery.estimate if c.recovery else -1)):
-        own_clean, own = find(result, c.first, 0), find(result, c.first, 1)
-        lines.append(
-            f"| {c.first[2]} | {accuracy_text(own_clean.accuracy) if own_clean else '-'} | "
-            f"{accuracy_text(own.accuracy) if own else '-'} | {signed(c.recovery)} | {signed(c.cost)} | "
-            f"{c.reading}{f' ({c.reason})' if c.reading == 'withheld' else ''} |"
-        )
-    many = len(result.comparisons)
-    lines += [
-        "",
-        f"Reading by intervals corrected for {many} comparisons; those of the table are not corrected.",
-        "",
-    ]
-    return lines
-
-
-def signed(interval: Interval | None, sign: str = "+") -> str:
-    """Points with interval."""
-    if interval is None:
-        return "-"
-    estimate, low, high = (f"{100 * v:{sign}.0f}" for v in (interval.estimate, interval.low, interval.high))
-    return f"{estimate} ({low} to {high})"
-
-
-def section_losses(found: dict[str, AuditResult]) -> list[str]:
-    """Table 2.4: MNIST beside the thesis's values, and OCT."""
-    lines = ["## Table 2.4: semantic and nuisance sensitivity, cross-entropy and vibCE, GrayNet\n"]
-    for name, title in (("mnist-losses", "MNIST, 4,500 training digits"), ("oct-losses", "OCT, 28 x 28")):
-        if name in found:
-            lines += [
-                f"{title}; mean over trainings (lowest to highest):\n",
-                *table_2_4.table(found[name]),
-                "",
-            ]
-    lines += [
-        "Thesis, MNIST (all training digits), α_S / α_N: clean CE 0.99 / 0.02, vibCE 0.98 / 0.02.",
-        "Random pixels, N_p = 1, 2, 5: CE 0.30 / 0.92, 0.32 / 0.99, 0.15 / 1.00; vibCE 0.95 / 0.01, 0.94 / 0.03,",
-        "0.93 / 0.09. EvoShift: CE 0.01 / 0.93, 0.01 / 1.00, 0.00 / 1.00; vibCE 0.94 / 0.01, 0.94 / 0.02,",
-        "0.90 / 0.07.\n",
-    ]
-    for name in ("mnist-losses", "oct-losses"):
-        if name in found:
-            lines.append(f"- {name}: {judge_losses(found[name])}")
-    return [*lines, ""]
-
-
-def judge_losses(result: AuditResult) -> str:
-    """Whether vibCE keeps semantic sensitivity under EvoShift where cross-entropy loses it."""
-    words = []
-    for severity in SEVERITIES:
-        by_loss = {
-            loss: [
-                cell.measures.semantic_sensitivity
-                for cell in result.cells
-                if (cell.attack, cell.severity, cell.recipe.loss) == (EVOSHIFT, severity, loss)
-                and cell.measures
-            ]
-            for loss in table_2_4.LOSSES
-        }
-        ce, vib = by_loss["ce"], by_loss["vibce"]
-        if not ce or not vib:
-            continue
-        if min(vib) > max(ce):
-            reading = "every vibCE training above every CE training"
-        else:
-            reading = "overlap" if max(vib) >= min(ce) else "every vibCE training below every CE training"
-        words.append(f"N_p = {severity} {reading}")
-    return f"α_S under EvoShift: {'; '.join(words)}. Thesis: vibCE far above."
-
-
-# ---- lookups
-
-
-def condition(result: AuditResult, model: str, optimizer: str, severity: int) -> ConditionSummary | None:
-    return find(result, (model, optimizer, NO_DEFENCE), severity)
-
-
-def find(result: AuditResult, pair: tuple[str, str, str], severity: int) -> ConditionSummary | None:
-    """EvoShift's condition of a pair, or the clean one for 0 pixels."""
-    attack = EVOSHIFT if severity else CLEAN
-    found = [c for c in result.conditions if (c.pair, c.attack, c.severity) == (pair, attack, severity)]
-    return found[0] if found else None
-
-
-def measures(result: AuditResult, model: str, optimizer: str, severity: int) -> list[CellMeasures]:
-    """What was measured on the trainings without defence."""
-    wanted = ((model, optimizer, NO_DEFENCE), EVOSHIFT if severity else CLEAN, severity)
-    return [c.measures for c in result.cells if (c.pair, c.attack, c.severity) == wanted and c.measures]
-
-
-def accuracy_text(accuracy: Interval) -> str:
-    return f"{100 * accuracy.estimate:.0f} ({100 * accuracy.low:.0f}-{100 * accuracy.high:.0f})"

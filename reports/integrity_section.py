@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from audit.checks.record import CheckResult
-
-from audit.results import AuditResult
+from audit.results import AuditResult, CheckResult
 from reports import words
 from reports.document import Block, Bullets, Column, RowMark, Section, Table, Text
 

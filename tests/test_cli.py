@@ -158,8 +158,7 @@ def test_unreadable_image(audit: Command, tmp_path: Path) -> None:
     (clinic / "train" / "NORMAL" / "scan.png").write_bytes(b"no pixels")
     refused_data(
         audit, clinic, 3,
-        "clinic/train/NORMAL/scan.png: cannot be read (no known image format); "
-        "replace the file or remove it",
+        "clinic/train/NORMAL/scan.png: is plain text, not a PNG; replace the file or remove it",
     )  # fmt: skip
 
 

@@ -209,7 +209,8 @@ def test_what_only_says_that_it_is_dicom(clinic: Path, name: str) -> None:
     (clinic / "train" / "NORMAL" / name).write_bytes(b"something")
     refused(
         clinic,
-        f"clinic/train/NORMAL/{name}: not a DICOM file (plain text inside); replace the file or remove it",
+        f"clinic/train/NORMAL/{name}: not a DICOM file (no DICM mark at byte 128); export it again or remove it, "
+        "whatever its name says",
     )
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from audit.results import AuditResult
+from audit.results import AuditResult, CheckResult
 from reports import words, write_report
 from reports.document import Block, Bullets, Table, Text
+from reports.integrity_section import integrity_section
 from reports.sections import build_sections
 from reports.style import missing
 from tests.results_factory import ALL_METHODS, example_result
@@ -221,7 +222,7 @@ def test_large_grids_show_a_selection_and_say_so(tmp_path):
 def test_sections_are_plain_data(example):
     result = example[0]
     headings = [section.heading for section in build_sections(result, [])]
-    assert headings[:3] == ["Summary", "Data", "Protocol"]
+    assert headings[:3] == ["Summary", "Data", "Integrity of the data"]
     assert headings[-2:] == ["Limitations", "Reproduction"]
 
 
@@ -343,3 +344,25 @@ def test_the_summary_says_whose_the_worst_finding_is():
     )
     (table,) = [b for b in blocks_of(result, "Summary") if isinstance(b, Table)]
     assert "Bold: the worst finding." in table.note
+
+
+def test_checks_of_the_data_failures_first_with_remedies():
+    checks = [
+        CheckResult(name="a", title="Exact duplicates", status="pass", sentence="none"),
+        CheckResult(name="b", title="Leakage", status="fail", sentence="2 patients", remedy="split again"),
+        CheckResult(name="c", title="Identity", status="not run", sentence="no DICOM"),
+    ]
+    section = integrity_section(example_result().model_copy(update={"checks": checks}))
+    text, table, *_, remedies = section.blocks
+    assert isinstance(text, Text) and text.text.startswith(
+        "3 checks before any training: 1 fail, 0 warn, 1 not run, 1 pass."
+    )
+    assert isinstance(table, Table) and [row[0] for row in table.rows] == [
+        "Leakage",
+        "Identity",
+        "Exact duplicates",
+    ]
+    assert table.marks == {0: "alert", 1: "muted"}
+    assert isinstance(remedies, Bullets) and remedies.items == ["Leakage: split again"]
+    [alone] = integrity_section(example_result()).blocks
+    assert isinstance(alone, Text) and alone.text == "Checks of the data: not run."

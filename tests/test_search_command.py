@@ -132,7 +132,7 @@ def test_a_poisoned_test_split_changes_no_perturbation(audit: Command, tmp_path:
         (["oct", "--transfer", "gone.json"], "gone.json: cannot be read (No such file or directory); check the path"),
         (["oct", "--set", "controls.methods=[transfer]"],
          "controls: methods: 'transfer' and transfer_from, its artefact, go together; set both"),
-        (["gone.npz"], "data.path: gone.npz does not exist; give a folder of class folders or a MedMNIST-style "
+        (["gone.npz"], "data.path: gone.npz does not exist; give a folder of images, a ZIP of one, or a MedMNIST-style "
          ".npz file"),
     ],
 )  # fmt: skip
