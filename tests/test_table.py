@@ -1,299 +1,303 @@
-"""Label tables: layouts that people have, and every refusal word by word."""
+"""Label tables: layouts, files as people have them, notes."""
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from audit.data.assembly import Intake, assemble
-from audit.data.dataset import ImageDataset
-from audit.data.table import Columns, LabelTable, read_table
-from audit.data.table_listing import find_table, list_table
+from audit.data.table import Columns, TableRow, read_table, split_of
 from audit.errors import DataError
-from tests.class_folders import write
-
-HAM = "lesion_id,image_id,dx,dx_type\nHAM_1,ISIC_1,nv,histo\nHAM_1,ISIC_2,nv,histo\nHAM_2,ISIC_3,mel,histo\n"
-ONE_HOT = "image,MEL,NV,BCC\nISIC_1,0.0,1.0,0.0\nISIC_2,1.0,0.0,0.0\n"
-
-
-def table(folder: Path, text: str | bytes, columns: Columns | None = None) -> LabelTable:
-    path = folder / "labels.csv"
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_table(path, "eyes/labels.csv", columns or Columns())
-
-
-def refused(folder: Path, text: str | bytes, columns: Columns | None = None) -> str:
-    with pytest.raises(DataError) as problem:
-        table(folder, text, columns)
-    assert "\n" not in str(problem.value) and "HAM_" not in str(problem.value)
-    return str(problem.value)
-
-
-def rows(found: LabelTable) -> list[tuple[str, str, str | None, str | None]]:
-    return [(row.image, row.label, row.group, row.split) for row in found.rows]
-
+from tests.label_tables import HAM, ISIC_2019, NO_COLUMN, NO_GROUP, PLAIN, found, read, save
 
 # ---- layouts
 
 
 def test_ham10000(tmp_path: Path) -> None:
-    found = table(tmp_path, HAM)
-    assert rows(found) == [
-        ("ISIC_1", "nv", "HAM_1", None),
-        ("ISIC_2", "nv", "HAM_1", None),
-        ("ISIC_3", "mel", "HAM_2", None),
-    ]
-    assert found.notes == (
-        "classes from column dx of the label table",
-        "patients or lesions from column lesion_id of the label table",
+    table = read(tmp_path, HAM)
+    assert table.layout == "HAM10000"
+    assert table.rows == (
+        TableRow("ISIC_0027419", "bkl", "HAM_0000118", None),
+        TableRow("ISIC_0025030", "bkl", "HAM_0000118", None),
+        TableRow("ISIC_0026769", "nv", "HAM_0002730", None),
     )
-    assert "HAM_1" not in repr(found)
+    assert table.notes == ("labels from column dx, lesions from column lesion_id (HAM10000's layout)",)
+    assert table.skipped == ()
+
+
+def test_ham10000_as_pandas_writes_it_with_rows_repeated(tmp_path: Path) -> None:
+    """Copies are about where rare classes were multiplied by repeating their rows."""
+    lines = HAM.splitlines()
+    copied = [lines[0], lines[1], lines[2], lines[3], lines[3], lines[3]]
+    text = "\n".join(f"{number - 1 if number else ''},{line}" for number, line in enumerate(copied))
+    table = read(tmp_path, text)
+    assert table.rows == read(tmp_path, HAM).rows
+    assert [where for where, _ in table.skipped] == ["line 5", "line 6"]
+
+
+def test_isic_archive_groups_by_patient_and_by_lesion_without_one(tmp_path: Path) -> None:
+    """Row 2 has no patient, but row 1 says whose lesion L1 is; L2 stands alone; row 4 has neither."""
+    text = (
+        "isic_id,diagnosis_1,diagnosis_2,lesion_id,patient_id\n"
+        "ISIC_1,Benign,Nevus,L1,P1\nISIC_2,Benign,Nevus,L1,\nISIC_3,Malignant,,L2,\nISIC_4,Benign,,,\n"
+    )
+    table = read(tmp_path, text)
+    assert table.layout == "ISIC archive"
+    assert found(table) == [
+        ("ISIC_1", "Benign", "P1", None),
+        ("ISIC_2", "Benign", "P1", None),
+        ("ISIC_3", "Malignant", "lesion L2", None),
+        ("ISIC_4", "Benign", None, None),
+    ]
+    assert table.notes == (
+        "labels from column diagnosis_1, patients from column patient_id (the ISIC archive's layout)",
+        "grouped by patient_id, the coarser one, not by lesion_id",
+        "other levels of diagnosis in the table: diagnosis_2 (take one with --label-column)",
+        "2 of 4 images without a patient id are grouped by column lesion_id",
+        f"1 of 4 images have no patient id: each of these images {NO_GROUP}",
+    )
+
+
+def test_isic_archive_prefers_diagnosis(tmp_path: Path) -> None:
+    text = "isic_id,diagnosis_1,diagnosis\nA,Benign,nevus\nB,Benign,nevus\nC,Malignant,melanoma\n"
+    table = read(tmp_path, text)
+    assert [row.label for row in table.rows] == ["nevus", "nevus", "melanoma"]
+    assert table.notes[0] == "labels from column diagnosis (the ISIC archive's layout)"
 
 
 def test_isic_one_hot(tmp_path: Path) -> None:
-    found = table(tmp_path, ONE_HOT)
-    assert rows(found) == [("ISIC_1", "NV", None, None), ("ISIC_2", "MEL", None, None)]
-    assert found.notes == ("classes from 3 one-hot columns of the label table",)
-
-
-def test_own_columns(tmp_path: Path) -> None:
-    text = "scan;befund;auge;fold\n a.png ; CNV ;p1;training\nb.png;DME;p2;TEST\n"
-    found = table(tmp_path, text, Columns("scan", "Befund", "auge", "fold"))
-    assert rows(found) == [("a.png", "CNV", "p1", "train"), ("b.png", "DME", "p2", "test")]
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_encodings_and_separators(tmp_path: Path, encoding: str, separator: str) -> None:
-    text = f'image{separator}label\r\n\r\n"a,b.png"{separator}naïve\r\nc.png{separator}網膜{separator}\r\n'
-    assert rows(table(tmp_path, text.encode(encoding))) == [
-        ("a,b.png", "naïve", None, None),
-        ("c.png", "網膜", None, None),
+    table = read(tmp_path, ISIC_2019)
+    assert table.layout == "one-hot"
+    assert [(row.image, row.label) for row in table.rows] == [
+        ("ISIC_0000000", "NV"),
+        ("ISIC_0000001", "NV"),
+        ("ISIC_0000002", "MEL"),
     ]
+    assert table.notes == (
+        "labels from the 0/1 columns MEL, NV, BCC, AK, BKL, DF, VASC, SCC, UNK",
+        NO_COLUMN,
+        "no image is marked BCC, AK, BKL, DF, VASC, SCC, UNK: not a class here",
+    )
 
 
-def test_windows_code_page_is_said(tmp_path: Path) -> None:
-    found = table(tmp_path, "image,label\na,Ulkus\nb,gutartig für\n".encode("cp1252"))
-    assert found.rows[1].label == "gutartig für"
-    assert found.notes[0] == "the label table is not UTF-8 and was read as Windows code page 1252"
-
-
-def test_a_patient_is_coarser_than_a_lesion(tmp_path: Path) -> None:
-    found = table(tmp_path, "image,label,lesion_id,patient_id\na,x,l1,p1\nb,y,l2,\n")
-    assert [row.group for row in found.rows] == ["p1", None]
-    assert found.notes[-1] == "1 of 2 rows of the label table name no patient or lesion"
-
-
-def test_repeated_rows_count_once(tmp_path: Path) -> None:
-    found = table(tmp_path, "image,label\na,x\na,x\nb,y\n")
-    assert len(found.rows) == 2
-    assert found.notes[-1] == "1 rows of the label table say again what another says"
-
-
-# ---- refusals
+def test_one_hot_of_other_fields_beside_metadata(tmp_path: Path) -> None:
+    text = "image,CNV,DME,age,eye,patient\na,0,1,61,left,1\nb,1,0,0,right,1\nc,1,0,1,left,0\n"
+    table = read(tmp_path, text)
+    assert found(table) == [("a", "DME", "1", None), ("b", "CNV", "1", None), ("c", "CNV", "0", None)]
+    assert table.notes == ("labels from the 0/1 columns CNV, DME, patients from column patient",)
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("image", "label", "group", "split"),
     [
-        ("", "empty; list one image per row under a header"),
-        ("image,label\n", "no rows under the header; list one image per row"),
-        (b"PK\x03\x04", "a spreadsheet or archive, not CSV; save it as CSV (UTF-8)"),
-        ("a\0b", "NUL bytes, so no text; save the table as CSV (UTF-8)"),
-        ("image,Label,label\na,x,y\n", "two columns are called 'Label'; give every column its own name"),
-        ("image,label\na,x,y\n", "line 2 has 3 fields, the header 2; mend the line"),
-        ("image,label\na\n", "line 2 has 1 fields, the header 2; mend the line"),
-        ("image,label\na,\n", "line 2 has no class in column label; fill it in or remove the row"),
-        ("image,label\n,x\n", "line 2 names no image; fill it in or remove the row"),
-        ("image,label\na,x\nb,y\na,z\n", "lines 2 and 4 name the same image and differ; keep one of them"),
-        (
-            "number,label\n1,x\n",
-            "no column of image names among number, label; name it with --set data.columns.image=NAME",
-        ),
-        (
-            "image,findings\na,x\n",
-            "no column of classes among image, findings; name it with --label-column NAME",
-        ),
-        ("image,MEL,NV\na,1,1\nb,0,1\n", "line 2 marks 2 classes with 1; exactly one of MEL, NV must be"),
-        ("image,label,split\na,x,left\n", "line 2 names the split 'left'; use train, val or test"),
-        (
-            "image,label\n" + "".join(f"{n},{n}\n" for n in range(11)),
-            "11 classes in 11 rows; name the column of the class with --label-column",
-        ),
-        ('image,label\na,"x\n', "line 2 is no valid CSV (unexpected end of data); save the table again"),
+        ("image", "label", "patient", "split"),
+        ("File", "Class", "Patient ID", "SET"),
+        ("FILENAME", "DIAGNOSIS", "patient_id", "fold"),
+        ("path", "dx", "PatientID", "Split"),
+        ("image_id", "target", "group", "set"),
+        ("Image Name", "category", "subject", "Fold"),
+        ("isic_id", "target", "Lesion-ID", "split"),
     ],
 )
-def test_refusals(tmp_path: Path, text: str | bytes, message: str) -> None:
-    assert refused(tmp_path, text) == f"eyes/labels.csv: {message}"
+def test_names_that_speak(tmp_path: Path, image: str, label: str, group: str, split: str) -> None:
+    table = read(tmp_path, f"age,{image},{label},{group},{split}\n5,a,CNV,7,Train\n6,b,CNV,8,valid\n")
+    assert found(table) == [("a", "CNV", "7", "train"), ("b", "CNV", "8", "val")]
 
 
-def test_a_column_that_is_not_there(tmp_path: Path) -> None:
-    assert refused(tmp_path, HAM, Columns(label="diagnose")) == (
-        "eyes/labels.csv: no label column 'diagnose' (--label-column); the columns are lesion_id, image_id, dx, dx_type"
-    )
-    assert refused(tmp_path, HAM, Columns(group="patient")) == (
-        "eyes/labels.csv: no group column 'patient' (--group-column); the columns are lesion_id, image_id, dx, dx_type"
-    )
+def test_given_columns_win_over_the_layout(tmp_path: Path) -> None:
+    table = read(tmp_path, HAM, Columns(label="LOCALIZATION", group="sex"))
+    assert table.layout == "columns"
+    assert found(table)[2] == ("ISIC_0026769", "scalp", "male", None)
+    assert table.notes == ("labels from column localization, groups from column sex",)
 
 
-CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=12).map(str.strip)
-
-
-@given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8))
-@settings(deadline=None)
-def test_what_a_writer_wrote_reads_back(
-    tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, str]]
-) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(["image", "label", "patient_id"])
-    wanted = []
-    for number, (label, group) in enumerate(cells):
-        writer.writerow([f"image {number}", label or "none", group])
-        wanted.append((f"image {number}", label or "none", group or None, None))
-    folder = tmp_path_factory.mktemp("table")
-    assert rows(table(folder, stream.getvalue())) == wanted
-
-
-def read_anything(folder: Path, content: bytes) -> str:
-    """Read bytes as a table: "accepted", or "refused" by a DataError."""
-    try:
-        table(folder, content)
-    except DataError as refusal:
-        assert str(refusal).startswith("eyes/labels.csv: ")
-        return "refused"
-    return "accepted"
-
-
-@given(st.binary(max_size=300))
-@settings(deadline=None)
-def test_arbitrary_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    folder = tmp_path_factory.mktemp("table")
-    assert read_anything(folder, content) in ("accepted", "refused")
-    assert read_anything(folder, b"image,label\n" + content) in ("accepted", "refused")
-
-
-# ---- with images
-
-
-@pytest.fixture
-def clinic(tmp_path: Path) -> Path:
-    """HAM10000's layout: two folders of images, one table."""
-    root = tmp_path / "ham"
-    for number in range(1, 9):
-        write(root / f"part_{number % 2}" / f"ISIC_{number}.jpg", 20 * number)
-    lines = [f"HAM_{(n + 1) // 2},ISIC_{n},{'nv' if n < 5 else 'mel'}\n" for n in range(1, 9)]
-    (root / "HAM10000.csv").write_text("lesion_id,image_id,dx\n" + "".join(lines))
-    return root
-
-
-def read(root: Path, columns: Columns | None = None) -> ImageDataset:
-    found = find_table(sorted(root.iterdir()))
-    assert found is not None
-    return assemble(list_table(root, root.name, found, columns or Columns()), Intake(image_size=8))
-
-
-def images_refused(root: Path) -> str:
-    with pytest.raises(DataError) as problem:
-        read(root)
-    return str(problem.value)
-
-
-def test_images_and_table_become_a_data_set(clinic: Path) -> None:
-    dataset = read(clinic)
-    assert dataset.class_names == ("mel", "nv")
-    assert sum(len(dataset.split(s)) for s in ("train", "val", "test")) == 8
-    groups = [set(g.tolist()) for s in ("train", "test") if (g := dataset.split(s).groups) is not None]
-    assert not groups[0] & groups[1], "lesions stay together"
-    for split in ("train", "val", "test"):
-        part = dataset.split(split)
-        assert [int(value) > 90 for value in part.images[:, 0, 0, 0]] == [label == 0 for label in part.labels]
-    assert "HAM_1" not in repr(dataset) + str(dataset.notes)
-    assert dataset.notes[-1].endswith("with seed 0; patients read from the label table")
-
-
-def test_splits_of_the_table_are_kept(clinic: Path) -> None:
-    lines = ["image,label,split"]
-    for n in range(1, 9):
-        lines.append(f"part_{n % 2}/ISIC_{n}.jpg,{'ab'[n % 2]},{'train' if n < 7 else 'test'}")
-    (clinic / "HAM10000.csv").write_text("\n".join(lines))
-    dataset = read(clinic)
-    assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (6, 0, 2)
-    assert dataset.notes[1].startswith("split as given by the label table; 8 of 8 images hold no patient id")
-
-
-def test_lesions_from_the_metadata_beside(clinic: Path) -> None:
-    hot = "".join(f"ISIC_{n},{float(n < 5)},{float(n >= 5)}\n" for n in range(1, 9))
-    (clinic / "HAM10000.csv").rename(clinic / "ISIC_Metadata.csv")
-    (clinic / "ISIC_GroundTruth.csv").write_text("image,NV,MEL\n" + hot)
-    dataset = read(clinic)
-    assert dataset.train.groups is not None
-    assert "patients or lesions of 8 of 8 images from ISIC_Metadata.csv" in dataset.notes
-
-
-def test_images_that_no_row_names_are_counted(clinic: Path) -> None:
-    write(clinic / "part_1" / "other.jpg")
-    assert "1 images that no row of the label table names were left out" in read(clinic).notes
-
-
-def test_rows_without_an_image(clinic: Path) -> None:
-    (clinic / "part_1" / "ISIC_3.jpg").unlink()
-    assert images_refused(clinic) == (
-        "ham/HAM10000.csv: 1 of 8 rows name images that are not in ham (line 4); add the images or remove the rows"
+def test_patient_wins_over_group_and_lesion(tmp_path: Path) -> None:
+    text = "image,label,group,lesion_id,patient_id\na,x,1,2,3\nb,x,1,2,3\nc,y,4,5,3\n"
+    table = read(tmp_path, text)
+    assert [row.group for row in table.rows] == ["3", "3", "3"]
+    assert table.notes == (
+        "labels from column label, patients from column patient_id",
+        "grouped by patient_id, the coarser one, not by group or lesion_id",
     )
 
 
-def test_two_images_of_one_name(clinic: Path) -> None:
-    write(clinic / "part_0" / "ISIC_1.jpg")
-    assert images_refused(clinic) == (
-        "ham/HAM10000.csv: line 2: ham/part_0/ISIC_1.jpg and ham/part_1/ISIC_1.jpg have the name in the table; give "
-        "the path from the data folder on"
+def test_no_group_column(tmp_path: Path) -> None:
+    table = read(tmp_path, "image,label\na,x\nb,x\n")
+    assert [row.group for row in table.rows] == [None, None]
+    assert table.notes == ("labels from column label", NO_COLUMN)
+
+
+def test_empty_group_is_counted(tmp_path: Path) -> None:
+    table = read(tmp_path, "image,label,patient\na,x,\nb,x,7\nc,y,  \n")
+    assert [row.group for row in table.rows] == [None, "7", None]
+    assert table.notes[1] == f"2 of 3 images have no patient id: each of these images {NO_GROUP}"
+
+
+def test_fold_numbers_are_no_splits(tmp_path: Path) -> None:
+    table = read(tmp_path, "image,label,fold\na,x,0\nb,x,1\n")
+    assert [row.split for row in table.rows] == [None, None]
+    assert table.notes == (
+        "labels from column label",
+        NO_COLUMN,
+        "column fold holds no train, val or test and was not used",
     )
 
 
-def test_two_rows_of_one_image(clinic: Path) -> None:
-    with (clinic / "HAM10000.csv").open("a") as stream:
-        stream.write("HAM_1,isic_1.JPG,nv\n")
-    assert images_refused(clinic) == (
-        "ham/HAM10000.csv: lines 2 and 10 name the same file ham/part_1/ISIC_1.jpg; keep one of them"
+@pytest.mark.parametrize(
+    ("text", "split"),
+    [
+        ("train", "train"),
+        (" Training ", "train"),
+        ("val", "val"),
+        ("VALID", "val"),
+        ("validation", "val"),
+        ("Test", "test"),
+        ("testing", "test"),
+        ("", None),
+        ("0", None),
+        ("trains", None),
+    ],
+)
+def test_words_for_splits(text: str, split: str | None) -> None:
+    assert split_of(text) == split
+
+
+# ---- lesions in ISIC's second table
+
+
+@pytest.mark.parametrize(
+    "beside", ["ISIC_2019_Training_Metadata.csv", "isic_2019_training_LesionGroupings.CSV"]
+)
+def test_lesions_beside_the_ground_truth(tmp_path: Path, beside: str) -> None:
+    path = save(tmp_path, ISIC_2019, "ISIC_2019_Training_GroundTruth.csv")
+    save(tmp_path, "image,age_approx,lesion_id\nISIC_0000002,55,B\nISIC_0000000,,A\nISIC_0000001,,\n", beside)
+    table = read_table(path, "isic/ISIC_2019_Training_GroundTruth.csv")
+    assert [row.group for row in table.rows] == ["A", None, "B"]
+    assert table.notes[1:3] == (
+        f"lesions from column lesion_id of {beside}, by image",
+        f"1 of 3 images have no lesion id: each of these images {NO_GROUP}",
     )
 
 
-def test_splits_for_some_rows_only(clinic: Path) -> None:
-    text = "".join(f"ISIC_{n},{'ab'[n % 2]},{'train' if n < 7 else ''}\n" for n in range(1, 9))
-    (clinic / "HAM10000.csv").write_text("image,label,split\n" + text)
-    assert images_refused(clinic) == (
-        "ham/HAM10000.csv: 2 rows name no split; give one to all rows or to none"
+def test_metadata_without_lesions_are_left_alone(tmp_path: Path) -> None:
+    path = save(tmp_path, ISIC_2019, "X_GroundTruth.csv")
+    save(tmp_path, "image,age_approx\nISIC_0000000,55\n", "X_Metadata.csv")
+    assert read_table(path, "X_GroundTruth.csv").notes[1] == NO_COLUMN
+
+
+def test_metadata_with_two_lesions_of_one_image(tmp_path: Path) -> None:
+    path = save(tmp_path, ISIC_2019, "X_GroundTruth.csv")
+    save(tmp_path, "image,lesion_id\nISIC_0000000,A\nISIC_0000000,B\n", "X_Metadata.csv")
+    with pytest.raises(DataError) as refusal:
+        read_table(path, "isic/X_GroundTruth.csv")
+    assert str(refusal.value) == (
+        "isic/X_Metadata.csv: line 3 gives an image a second lesion; keep the right one"
     )
 
 
-def test_two_tables(clinic: Path) -> None:
-    (clinic / "other.csv").write_text(HAM)
-    with pytest.raises(DataError) as problem:
-        read(clinic)
-    assert str(problem.value) == (
-        "HAM10000.csv, other.csv: 2 tables in the data folder; name the one of the labels with --table"
+# ---- files as people have them
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_separators_line_ends_encodings(tmp_path: Path, separator: str, end: str, encoding: str) -> None:
+    inner = separator.replace("\t", ",")  # a label may hold a separator but no tab
+    lines = [
+        separator.join(["image", f'"short{separator} name"', "label"]),
+        separator.join([" ä.png ", '"1"', f'"naïve{inner} 網膜"']),
+        separator.join(["b.png", '"2"', ' "say ""x"" "']),
+        separator.join(["c", '"1\n2"', f"z{separator}"]),
+        separator.join(["d", "4", "z"]),
+        "",
+    ]
+    table = read(tmp_path, end.join(lines).encode(encoding))
+    assert [(row.image, row.label) for row in table.rows] == [
+        ("ä.png", f"naïve{inner} 網膜"),
+        ("b.png", 'say "x"'),
+        ("c", "z"),
+        ("d", "z"),
+    ]
+
+
+def test_separator_is_chosen_by_the_names_in_the_header(tmp_path: Path) -> None:
+    text = "image,label,score a;b;c;d;e\nx,CNV,1;2;3\ny,CNV,1;2\n"
+    assert [row.label for row in read(tmp_path, text).rows] == ["CNV", "CNV"]
+
+
+def test_blank_lines_trailing_separators_and_an_index_column(tmp_path: Path) -> None:
+    text = "\n,image,label,,\n0,a,x,,\n\n,,,,\n1,b,x\n  \n2,c,y,,,,\n"
+    assert [(row.image, row.label) for row in read(tmp_path, text).rows] == [
+        ("a", "x"),
+        ("b", "x"),
+        ("c", "y"),
+    ]
+
+
+def test_windows_1252_is_said(tmp_path: Path) -> None:
+    table = read(tmp_path, "image,label\na,Nävus\nb,Nävus\n".encode("cp1252"))
+    assert [row.label for row in table.rows] == ["Nävus", "Nävus"]
+    assert table.notes[1] == (
+        "the table is not UTF-8 and was read as Windows-1252: check the names of the classes"
     )
 
 
-def test_no_images(tmp_path: Path) -> None:
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "labels.csv").write_text(HAM)
-    assert images_refused(tmp_path / "set") == (
-        "set: no images beside labels.csv; put the table into the folder of the images"
+def test_repeated_row_is_left_out(tmp_path: Path) -> None:
+    table = read(tmp_path, PLAIN + "\na.png,CNV,71\n")
+    assert len(table.rows) == 3
+    assert table.skipped == (("line 6", "the same image and label as line 2"),)
+    assert table.notes[-1] == "rows left out because they repeat an image with its label: 1"
+
+
+def test_repeated_row_in_another_fold_or_spelling_of_its_split(tmp_path: Path) -> None:
+    for first, second in (("0", "1"), ("train", "Training")):
+        table = read(tmp_path, f"image,label,fold\na,x,{first}\nb,x,{first}\na,x,{second}\n")
+        assert [row.image for row in table.rows] == ["a", "b"]
+
+
+def test_labels_that_differ_in_capitals_are_said(tmp_path: Path) -> None:
+    table = read(tmp_path, "image,label\na,Melanoma\nb,melanoma \nc,nevus\nd,nevus\n")
+    assert {row.label for row in table.rows} == {"Melanoma", "melanoma", "nevus"}
+    assert table.notes[-1] == (
+        "labels that differ only in capitals count as different classes: Melanoma, melanoma"
     )
 
 
-def test_the_real_tables(shared_data: Path) -> None:
-    derm = read_table(
-        shared_data / "derm-isic7" / "index.csv", "index.csv", Columns(image="file", label="class")
+def test_group_is_not_in_the_repr(tmp_path: Path) -> None:
+    table = read(tmp_path, "image,label,patient\na,x,MRN-4711\nb,x,MRN-4711\n")
+    assert table.rows[0].group == "MRN-4711"
+    assert "4711" not in repr(table)
+
+
+# ---- real tables
+
+
+def test_real_dermatology_table(shared_data: Path) -> None:
+    columns = Columns(image="file", label="class", group="group", split="split")
+    table = read_table(shared_data / "derm-isic7" / "index.csv", "derm-isic7/index.csv", columns)
+    assert table.rows[0] == TableRow("ISIC_0024468.jpg", "Actinic keratosis", "4", "val")
+    assert len(table.rows) == 700
+    assert len({row.label for row in table.rows}) == 7
+    assert len({row.group for row in table.rows}) == 611
+    assert [sum(row.split == split for row in table.rows) for split in ("train", "val", "test")] == [
+        490,
+        70,
+        140,
+    ]
+    assert table.notes == ("labels from column class, groups from column group, splits from column split",)
+
+
+def test_real_oct_table(shared_data: Path) -> None:
+    path = shared_data / "oct-kermany1000" / "index.csv"
+    table = read_table(path, "oct-kermany1000/index.csv", Columns(label="class"))
+    assert len(table.rows) == 1000
+    assert len({row.group for row in table.rows}) == 633
+    assert table.notes == (
+        "labels from column class, patients from column patient_id, splits from column split",
     )
-    assert len(derm.rows) == 700 and len({row.label for row in derm.rows}) == 7
-    assert {row.split for row in derm.rows} == {"train", "val", "test"}
-    header = (shared_data / "oct-kermany1000" / "index.csv").read_text().splitlines()[0]
-    assert "patient" in header, header
+    with pytest.raises(DataError) as refusal:
+        read_table(path, "oct-kermany1000/index.csv")
+    assert str(refusal.value) == (
+        "oct-kermany1000/index.csv: several columns may hold the label (label, class); "
+        "say which with --label-column"
+    )

@@ -19,7 +19,8 @@ from audit.data.folders import list_folders
 from audit.data.listing import Listing, all_files, entries
 from audit.data.npz import KNOWN_SETS, read_npz
 from audit.data.table import Columns
-from audit.data.table_listing import find_table, list_table
+from audit.data.table_lesions import find_table
+from audit.data.table_listing import list_table
 from audit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _listing(root: Path, name: str, settings: DataSettings) -> Listing:
     """By the label table where there is one, else by the folders."""
     table = settings.table
     if table is None:
-        table = find_table(entries(root))
+        table = find_table(entries(root), name)
     elif not table.is_file():
         table = root / table  # named as it lies in the data folder, or in the archive
         if not table.is_file():
