@@ -10,8 +10,8 @@ from PIL import Image
 
 from audit.data.assembly import Intake, assemble
 from audit.data.dataset import ImageDataset
-from audit.data.dicom_listing import with_dicom_headers
 from audit.data.folders import list_folders
+from audit.data.headers import with_headers
 from audit.errors import DataError
 
 
@@ -33,7 +33,7 @@ def make_clinic(folder: Path) -> Path:
 def read(root: Path, size: int = 8, channels: int | None = None, seed: int = 0) -> ImageDataset:
     """As the command line reads a folder, without what was kept from an earlier reading."""
     intake = Intake(image_size=size, channels=channels, seed=seed)
-    return assemble(with_dicom_headers(list_folders(root, root.name), intake), intake)
+    return assemble(with_headers(list_folders(root, root.name), intake), intake)
 
 
 def refused(root: Path, message: str) -> None:

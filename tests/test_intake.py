@@ -157,8 +157,7 @@ def test_an_audit_of_dicom_files_tells_nobody_s_name(tmp_path: Path, audit: Comm
     assert sum(sum(counts) for counts in result["dataset"]["counts"].values()) == 48
     assert sum(n for n in result["dataset"]["groups"].values()) == 24, "frames stay with their patient"
     assert any(
-        "24 DICOM files of several frames (48 frames in all): all used" in n
-        for n in result["dataset"]["notes"]
+        "24 files of several frames (48 frames in all): all used" in n for n in result["dataset"]["notes"]
     )
     phi = next(check for check in result["checks"] if check["name"] == "identity")
     assert phi["status"] == "warn" and "PatientName" in phi["sentence"] and phi["images"] == []

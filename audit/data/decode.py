@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from audit.data.dataset import Images
-from audit.data.listing import ImageFile
+from audit.data.listing import DICOM, PICTURE, RAW, ImageFile
 from audit.data.npz import fit_square
 from audit.data.sniff import check_type
 from audit.errors import DataError
@@ -143,7 +143,7 @@ def decode_batch(jobs: Sequence[Sequence[ImageFile]], intake: Intake) -> list[Ou
     outcomes: list[list[Slot] | DataError] = []
     for job in jobs:
         try:
-            pictures = dicom_pictures(job, intake) if job[0].is_dicom else picture(job[0], intake)
+            pictures = READERS[job[0].kind](job, intake)
             outcomes.append([fitting.slot(image, remarks) for image, remarks in pictures])
         except DataError as refusal:
             if intake.unreadable == "refuse":
@@ -210,8 +210,19 @@ def dicom_pictures(job: Sequence[ImageFile], intake: Intake) -> Iterator[tuple[P
         yield np.array(in_channels(Image.fromarray(pixels), intake.channels)), list(meta["remarks"])
 
 
-def picture(file: ImageFile, intake: Intake) -> Iterator[tuple[Pixels, list[str]]]:
+def raw_pictures(job: Sequence[ImageFile], intake: Intake) -> Iterator[tuple[Pixels, list[str]]]:
+    """The wanted frames of one raw scan."""
+    from audit.data.oct_raw import read_raw
+
+    scan = read_raw(job[0].path, job[0].shown, intake.max_pixels)
+    for file in job:
+        image = Image.fromarray(scan.frames[file.frame or 0])
+        yield np.array(in_channels(image, intake.channels)), []
+
+
+def picture(job: Sequence[ImageFile], intake: Intake) -> Iterator[tuple[Pixels, list[str]]]:
     """The one image of a file of any format that Pillow reads."""
+    [file] = job
     from monai.data import PILReader
 
     remarks = [remark] if (remark := check_type(file.path, file.shown, intake.max_pixels)) else []
@@ -223,6 +234,9 @@ def picture(file: ImageFile, intake: Intake) -> Iterator[tuple[Pixels, list[str]
     except UNREADABLE as error:
         raise DataError(unreadable(file, error)) from error
     yield array, remarks
+
+
+READERS = {PICTURE: picture, DICOM: dicom_pictures, RAW: raw_pictures}
 
 
 def eight_bit(image: Image.Image, file: ImageFile, channels: int | None, remarks: list[str]) -> Image.Image:

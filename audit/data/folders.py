@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from audit.data.dataset import SPLITS
-from audit.data.listing import ImageFile, Listing, entries, is_dicom
+from audit.data.listing import ImageFile, Listing, entries, kind_of
 from audit.errors import ConfigError, DataError
 
 SPLIT_FOLDERS = {split: split for split in SPLITS} | {
@@ -66,7 +66,7 @@ def _find_classes(folder: Path, shown: str, split: str | None) -> list[ImageFile
 def _refuse_loose_file(entry: Path, shown: str) -> None:
     if entry.is_dir():
         return
-    is_dicom(entry, shown)  # what is no image at all is refused in its own words
+    kind_of(entry, shown)  # what is no image at all is refused in its own words
     raise DataError(f"{shown}: an image outside the class folders; {LAYOUT}")
 
 
@@ -75,7 +75,6 @@ def _find_images(folder: Path, shown: str, split: str | None) -> list[ImageFile]
     for entry in entries(folder):
         if entry.is_dir():
             raise DataError(f"{shown}/{entry.name}: a folder inside a class folder; {LAYOUT}")
-        dicom = is_dicom(entry, f"{shown}/{entry.name}")
         files.append(
             ImageFile(
                 path=entry,
@@ -83,7 +82,7 @@ def _find_images(folder: Path, shown: str, split: str | None) -> list[ImageFile]
                 class_name=folder.name,
                 group=patient_in_name(entry, folder.name),
                 split=split,
-                is_dicom=dicom,
+                kind=kind_of(entry, f"{shown}/{entry.name}"),
             )
         )
     if not files:

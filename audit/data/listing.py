@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from audit.data.oct_raw import DEVICES
 from audit.data.sniff import sniff
 from audit.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
+RAW_SUFFIXES = frozenset(DEVICES)
+PICTURE, DICOM, RAW = "picture", "DICOM", "raw scan"  # kinds of file
 LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})  # beside hidden files such as .DS_Store
 
 
@@ -25,8 +28,8 @@ class ImageFile:
     class_name: str
     group: str | None = field(default=None, repr=False)
     split: str | None = None  # train, val or test as given; None: to be split here
-    is_dicom: bool = False
-    frame: int | None = None  # of a DICOM file of several, from 0
+    kind: str = PICTURE
+    frame: int | None = None  # of a file of several, from 0
 
     @property
     def group_key(self) -> str:
@@ -95,15 +98,15 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in LITTER
 
 
-def is_dicom(file: Path, shown: str) -> bool:
-    """Whether a file that may be an image is a DICOM. Raises DataError for what is no image by its name."""
+def kind_of(file: Path, shown: str) -> str:
+    """PICTURE, DICOM or RAW, by the name of a file. Raises DataError for what is no image by its name."""
     suffix = file.suffix.lower()
-    if suffix in DICOM_SUFFIXES:
-        return True
     if suffix in IMAGE_SUFFIXES:
-        return False
-    if sniff(file, shown) == "DICOM":  # scanners like to leave the suffix out
-        return True
+        return PICTURE
+    if suffix in RAW_SUFFIXES:
+        return RAW
+    if suffix in DICOM_SUFFIXES or sniff(file, shown) == "DICOM":  # scanners like to leave the suffix out
+        return DICOM
     raise DataError(
         f"{shown}: not an image ({suffix or 'no file extension'}); move it out of the data folder"
     )

@@ -14,8 +14,8 @@ from audit.data.archive import Quotas, unpack
 from audit.data.assembly import Intake, assemble
 from audit.data.cache import entry_key, load_entry, save_entry
 from audit.data.dataset import ImageDataset, Images, Split
-from audit.data.dicom_listing import with_dicom_headers
 from audit.data.folders import list_folders
+from audit.data.headers import with_headers
 from audit.data.listing import Listing, all_files, entries
 from audit.data.npz import KNOWN_SETS, read_npz
 from audit.data.table import Columns
@@ -102,7 +102,7 @@ def _read_folder(root: Path, name: str, settings: DataSettings, progress: Progre
         max_pixels=settings.quotas.pixels,
         seed=settings.split_seed,
     )
-    return assemble(with_dicom_headers(_listing(root, name, settings), intake), intake, progress)
+    return assemble(with_headers(_listing(root, name, settings), intake), intake, progress)
 
 
 def _listing(root: Path, name: str, settings: DataSettings) -> Listing:

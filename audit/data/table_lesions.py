@@ -34,9 +34,7 @@ def find_table(folder_entries: Sequence[Path], shown: str) -> Path | None:
     tables = [table for table in tables if table not in lesion_tables]
     if len(tables) > 1:
         names = ", ".join(table.name for table in tables)
-        raise DataError(
-            f"{shown}: several tables ({names}); say which holds the labels with --table"
-        )
+        raise DataError(f"{shown}: several tables ({names}); say which holds the labels with --table")
     return tables[0] if tables else None
 
 

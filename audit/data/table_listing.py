@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audit.data.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, ImageFile, Listing, all_files, is_dicom
+from audit.data.listing import (
+    DICOM_SUFFIXES,
+    IMAGE_SUFFIXES,
+    RAW_SUFFIXES,
+    ImageFile,
+    Listing,
+    all_files,
+    kind_of,
+)
 from audit.data.table import Columns, read_table
 from audit.data.table_images import match_images
 from audit.errors import DataError
@@ -28,7 +36,7 @@ def list_table(root: Path, name: str, table: Path, columns: Columns) -> Listing:
             class_name=row.label,
             group=row.group,
             split=row.split,
-            is_dicom=is_dicom(path, f"{name}/{relative}"),
+            kind=kind_of(path, f"{name}/{relative}"),
         )
         for row, path, relative in matched.images
     ]
@@ -43,4 +51,4 @@ def list_table(root: Path, name: str, table: Path, columns: Columns) -> Listing:
 
 def may_be_image(path: Path) -> bool:
     """By the name alone: tables, licences and read-me files lie beside the images."""
-    return path.suffix.lower() in {*IMAGE_SUFFIXES, *DICOM_SUFFIXES, ""}
+    return path.suffix.lower() in {*IMAGE_SUFFIXES, *DICOM_SUFFIXES, *RAW_SUFFIXES, ""}
