@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audit import __version__
-from audit.cli_data import GroupColumn, LabelColumn, LabelTable, check, data_app, table_overrides
+from audit.cli_data import GroupColumn, LabelColumn, LabelTable, check, data_app, doctor, table_overrides
 from audit.command_options import (
     read_baseline,
     read_settings,
@@ -66,6 +66,7 @@ app = typer.Typer(
 
 
 app.command()(check)
+app.command()(doctor)
 app.add_typer(data_app, name="data")
 
 

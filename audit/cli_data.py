@@ -80,6 +80,22 @@ def check(
     raise typer.Exit(EXIT_DATA if found.worst == "fail" else EXIT_PASS)
 
 
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """What this machine has: processor, GPU, versions, decoders of DICOM, extras."""
+    from rich.console import Console
+
+    from audit.doctor import examine
+    from audit.terminal_check import show_machine
+
+    found = examine()
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json")))
+    else:
+        show_machine(Console(), found)
+
+
 def default_folder(dataset_name: str) -> Path:
     """`checks/<date>-<dataset>`."""
     from audit.store import file_name

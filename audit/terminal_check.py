@@ -12,6 +12,7 @@ from rich.text import Text
 
 from audit.check import CHECK_FILE, CONTACT_SHEET, DataCheck
 from audit.checks.record import CheckResult
+from audit.doctor import Machine, Part
 
 STYLES = {"fail": "bold red", "warn": "yellow", "not run": "dim", "pass": "green"}
 ORDER = tuple(STYLES)
@@ -55,3 +56,26 @@ def show_details(console: Console, check: CheckResult) -> None:
     if check.images:
         more = f" and {check.affected - NAMES} more" if check.affected > NAMES else ""
         console.print(Text(f"  {', '.join(check.images[:NAMES])}{more}", "dim"), soft_wrap=True)
+
+
+def show_machine(console: Console, found: Machine) -> None:
+    """Processor, versions, and what is missing with its remedy."""
+    e = found.environment
+    console.print(Text(f"audit {e.audit_version}, Python {e.python}, {e.platform}"), soft_wrap=True)
+    console.print(Text(f"{e.processor}, {e.cores} cores; computes on {e.device}"), soft_wrap=True)
+    console.print(
+        Text(", ".join(f"{name} {version}" for name, version in e.versions.items())), soft_wrap=True
+    )
+    for title, parts in (("DICOM", found.decoders), ("extras", found.extras)):
+        console.print(parts_table(title, parts))
+
+
+def parts_table(title: str, parts: list[Part]) -> Table:
+    """One row each."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in (title, "here", "otherwise"):
+        table.add_column(column)
+    for part in parts:
+        here = Text("yes", "green") if part.available else Text("no", "yellow")
+        table.add_row(Text(part.name), here, Text("" if part.available else part.remedy))
+    return table

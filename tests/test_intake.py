@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from pypdf import PdfReader
 
+from audit.data.load import load_dataset
+from audit.settings import DataSettings
 from tests.class_folders import make_clinic, write
 from tests.command_line import Command, make_command
 from tests.dicom_files import make_dicom
@@ -195,3 +197,35 @@ def test_the_shared_dicom_files_as_classes(shared_data: Path, tmp_path: Path, au
         header = pydicom.dcmread(path, stop_before_pixels=True)
         for value in (str(header.PatientName), header.PatientID):
             assert value not in told
+
+
+# ---- what else the commands offer
+
+
+def test_padded_squares(tmp_path: Path, audit: Command) -> None:
+    """20 x 10 white images as 10 x 10: half of the pixels are black bars, and nothing is cut off."""
+    root = tmp_path / "clinic"
+    for split, name in (("train", "A"), ("train", "B"), ("test", "A"), ("test", "B")):
+        write(root / split / name / "x.png", 255, size=(20, 10))
+    settings = DataSettings(path=root, image_size=10, square="pad", cache=False)
+    image = load_dataset(settings).train.images[0, 0]
+    assert abs(image.mean() - 127.5) < 0.2 and image[5].tolist() == [255] * 10 and image[0].tolist() == [0] * 10
+    cut = load_dataset(settings.model_copy(update={"square": "crop"})).train.images[0, 0]
+    assert cut.min() == 255
+
+
+def test_download_of_an_unknown_set(audit: Command) -> None:
+    outcome = audit("data", "download", "mnist")
+    assert (outcome.code, outcome.err) == (
+        2,
+        "audit: audit data download: unknown data set 'mnist'; choose from oct, derma\n",
+    )
+
+
+def test_doctor(audit: Command) -> None:
+    found = json.loads(audit("doctor", "--json").out)
+    decoders = {part["name"]: part["available"] for part in found["decoders"]}
+    assert len(decoders) >= 10 and all(decoders.values()), "imagecodecs brings them all"
+    assert found["environment"]["cores"] >= 1
+    shown = audit("doctor").out
+    assert "JPEG 2000" in shown and "oct-raw: raw files of OCT devices" in shown

@@ -74,11 +74,12 @@ def read_raw(path: Path, shown: str, max_pixels: int) -> RawScan:
 def eight_bit(frame: npt.NDArray[Any], shown: str) -> Images:
     """(rows, columns) as uint8: 8 bit as they are, 16 bit by their full range, fractions from 0 to 1 by 255."""
     if frame.dtype == np.uint8:
-        return frame.astype(np.uint8)
+        grey: Images = frame
+        return grey
     if frame.dtype == np.uint16:
-        return np.rint(frame / 257).astype(np.uint8)
+        return np.asarray(np.rint(frame / 257), dtype=np.uint8)
     if frame.dtype.kind == "f" and np.isfinite(frame).all() and frame.min() >= 0 and frame.max() <= 1:
-        return np.rint(frame * 255).astype(np.uint8)
+        return np.asarray(np.rint(frame * 255), dtype=np.uint8)
     raise DataError(f"{shown}: grey values of an unknown range; {EXPORT}")
 
 
