@@ -236,7 +236,7 @@ def perform(
     console = Console(stderr=True)
     with TerminalObserver(console) as observer:
         observer.say(f"audit {__version__}: reading images")
-        dataset = load_dataset(config.data, observer.images)
+        dataset = load_dataset(config.data, observer.images, observer.unpacking)
         plan = plan_audit(config, dataset)
         folder = out or default_folder(plan, dataset.name)
         estimate = announce(console, plan, dataset, folder)

@@ -70,7 +70,7 @@ def check(
     settings = load_config(data if phantoms else "oct", None, None, overrides | read_settings(set_ or []))
     console = Console(stderr=True)
     with TerminalObserver(console) as observer:
-        dataset = load_dataset(settings.data, observer.images)
+        dataset = load_dataset(settings.data, observer.images, observer.unpacking)
         folder = out or default_folder(dataset.name)
         found = check_data(dataset, shareable_command(sys.argv[1:]), folder, observer.checks)
         write_contact_sheet(found.dataset, folder / CONTACT_SHEET)

@@ -77,6 +77,10 @@ class TerminalObserver:
         if done == total:
             self.say(f"{total} images read")
 
+    def unpacking(self, done: int, total: int) -> None:
+        """Progress of an archive, in MiB."""
+        self.count("unpacking (MiB)", done >> 20, total >> 20)
+
     def checks(self, done: int, total: int) -> None:
         """Progress of the data checks."""
         self.count("checking the data", done, total)

@@ -209,7 +209,9 @@ def test_padded_squares(tmp_path: Path, audit: Command) -> None:
         write(root / split / name / "x.png", 255, size=(20, 10))
     settings = DataSettings(path=root, image_size=10, square="pad", cache=False)
     image = load_dataset(settings).train.images[0, 0]
-    assert abs(image.mean() - 127.5) < 0.2 and image[5].tolist() == [255] * 10 and image[0].tolist() == [0] * 10
+    assert (
+        abs(image.mean() - 127.5) < 0.2 and image[5].tolist() == [255] * 10 and image[0].tolist() == [0] * 10
+    )
     cut = load_dataset(settings.model_copy(update={"square": "crop"})).train.images[0, 0]
     assert cut.min() == 255
 

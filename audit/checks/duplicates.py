@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,17 +29,16 @@ Pairs = npt.NDArray[np.int64]  # (n, 2) positions, the first below the second
 def exact_duplicates(data: CheckInput) -> CheckResult:
     """Equal pixels at the resolution of training."""
     images = data.images()
-    _, inverse = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)
-    pairs = pairs_of_groups(inverse.reshape(-1))
+    pairs = equal_pairs([hashlib.sha256(image.tobytes()).digest() for image in images])
     what = "pairs of images with equal pixels"
     certain = np.ones(len(pairs), dtype=bool)
     return judge_pairs(data, "exact-duplicates", "Exact duplicates", what, pairs, certain)
 
 
-def pairs_of_groups(group: Labels) -> Pairs:
-    """Each member with the first of its group."""
-    first: dict[int, int] = {}
-    found = [(first.setdefault(int(g), i), i) for i, g in enumerate(group)]
+def equal_pairs(keys: Sequence[bytes]) -> Pairs:
+    """Each with the first that is equal to it."""
+    first: dict[bytes, int] = {}
+    found = [(first.setdefault(key, i), i) for i, key in enumerate(keys)]
     return np.array([pair for pair in found if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2)
 
 

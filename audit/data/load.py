@@ -34,13 +34,16 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
 Progress = Callable[[int, int], None]
 
 
-def load_dataset(settings: DataSettings, progress: Progress | None = None) -> ImageDataset:
+def load_dataset(
+    settings: DataSettings, progress: Progress | None = None, unpacking: Progress | None = None
+) -> ImageDataset:
     """The data set that `settings` describe: uint8 (N, C, image_size, image_size) in three splits.
 
-    No path: phantoms, seeded by `split_seed`. `progress(done, total)` counts decoded image files. Raises
-    ConfigError for a path that is missing or of no accepted kind, DataError for data that is refused.
+    No path: phantoms, seeded by `split_seed`. `progress(done, total)` counts decoded images, `unpacking(done,
+    total)` bytes of an archive. Raises ConfigError for a path that is missing or of no accepted kind, DataError
+    for data that is refused.
     """
-    dataset = _read(settings, progress)
+    dataset = _read(settings, progress, unpacking)
     if settings.channels is not None and settings.channels != dataset.channels:
         dataset = _with_channels(dataset, settings.channels)
     if settings.path is not None and settings.licence is not None:
@@ -48,7 +51,7 @@ def load_dataset(settings: DataSettings, progress: Progress | None = None) -> Im
     return dataset
 
 
-def _read(settings: DataSettings, progress: Progress | None) -> ImageDataset:
+def _read(settings: DataSettings, progress: Progress | None, unpacking: Progress | None) -> ImageDataset:
     if settings.path is None:
         return _phantoms(settings)
     path = Path(settings.path).expanduser()
@@ -58,7 +61,7 @@ def _read(settings: DataSettings, progress: Progress | None) -> ImageDataset:
     if path.is_file() and path.suffix.lower() == ".npz":
         return read_npz(path, settings.image_size, settings.square)
     if path.is_file() and path.suffix.lower() == ".zip":
-        return _cached(path, settings, lambda: _read_zip(path, settings, progress))
+        return _cached(path, settings, lambda: _read_zip(path, settings, progress, unpacking))
     if not path.exists():
         raise ConfigError(f"data.path: {settings.path} does not exist; give {ACCEPTED}")
     raise ConfigError(f"data.path: {settings.path} is of no accepted kind; give {ACCEPTED}")
@@ -82,12 +85,14 @@ def _cached(path: Path, settings: DataSettings, read: Callable[[], ImageDataset]
     return found
 
 
-def _read_zip(path: Path, settings: DataSettings, progress: Progress | None) -> ImageDataset:
+def _read_zip(
+    path: Path, settings: DataSettings, progress: Progress | None, unpacking: Progress | None
+) -> ImageDataset:
     """The folder inside an archive, unpacked into a private temporary folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="audit-") as folder:
         q = settings.quotas
         quotas = Quotas(max_files=q.files, max_bytes=q.bytes, max_file_bytes=q.file_bytes, max_ratio=q.ratio)
-        unpacked = unpack(path, Path(folder), quotas)
+        unpacked = unpack(path, Path(folder), quotas, unpacking)
         dataset = _read_folder(unpacked.root, path.stem, settings, progress)
     return replace(dataset, notes=(*unpacked.notes, *dataset.notes))
 
