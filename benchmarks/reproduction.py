@@ -36,8 +36,9 @@ DENSENET = "--models densenet121 --baseline densenet121:adam"  # what fits the C
 PLAIN = "--optimizers adam --normalizations none --severities 0,1,2,5"
 OPTIMIZERS = (
     "--models small-cnn --baseline small-cnn:adam --normalizations none,csn --severities 0,1,2,5 "
-    "--set training.epochs=15 --set 'training.learning_rates={sgd: [0.01, 0.1]}'"
+    "--set training.epochs=15"
 )
+RATES = "--set 'training.learning_rates={sgd: [0.01, 0.1]}'"
 DEFENCES = (
     "--models small-cnn --baseline small-cnn:adam --optimizers adam --normalizations none,csn,csn-image,csn-running "
     "--augmentations none,crop-flip,cutout,cutmix,mixup --preprocessings none,median-3,average-3,noise-1,noise-2,"
@@ -58,8 +59,8 @@ class Audit:
 AUDITS = {
     "oct-thesis": Audit("oct", OCT, f"{THESIS_MODELS} {PLAIN}"),
     "derm-thesis": Audit("derma", DERM, f"{DENSENET} {PLAIN}"),
-    "oct-optimizers": Audit("oct", OCT, f"{OPTIMIZERS} --optimizers adam,adabound,sgd,sgd-m"),
-    "derm-optimizers": Audit("derma", DERM, f"{OPTIMIZERS} --optimizers adam,sgd,sgd-m"),
+    "oct-optimizers": Audit("oct", OCT, f"{OPTIMIZERS} {RATES} --optimizers adam,adabound,sgd,sgd-m"),
+    "derm-optimizers": Audit("derma", DERM, f"{OPTIMIZERS} --optimizers adam,sgd-m"),
     "oct-defences": Audit("oct", OCT, DEFENCES),
 }
 LOSSES = {"mnist-losses": MNIST, "oct-losses": "oct-kermany1000/oct_kermany1000_28.npz"}
