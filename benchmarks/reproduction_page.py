@@ -64,7 +64,7 @@ def page(found: dict[str, AuditResult], missing: Sequence[str], commands: dict[s
         parts += section_defences(found["oct-defences"])
     parts += section_losses(found)
     parts += ["## Commands\n", *(f"- {name}: `{command}`" for name, command in commands.items())]
-    parts.append(f"\nEach of them with `{common}`.")
+    parts.append(f"\nEach `audit run` with `{common}`.")
     return "\n".join(parts) + "\n"
 
 
