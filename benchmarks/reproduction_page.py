@@ -209,7 +209,7 @@ def section_optimizers(name: str, result: AuditResult) -> list[str]:
         "Fit: lowest and highest mean training accuracy of the four columns, on the images as trained. Matched",
         "fit: accuracy after the first epoch with at least 95 % of it, mean over trainings; a dash: never.\n",
     ]
-    lines += [*judge_optimizers(result), *judge_csn(result), ""]
+    lines += [*judge_optimizers(result), *judge_csn(result), *floor_note(result), ""]
     if name in FIGURES:
         lines += [f"![{file}](images/reproduction/{name}-{file})\n" for file in FIGURES[name]]
     return lines
@@ -228,6 +228,20 @@ def matched_text(result: AuditResult, pair: tuple[str, str, str]) -> str:
         ]
         texts.append(f"{100 * sum(found) / len(found):.0f}" if found else "-")
     return ", ".join(texts)
+
+
+def floor_note(result: AuditResult) -> list[str]:
+    """Where every attacked pair is at chance, no difference means nothing is left to differ in."""
+    attacked = [c.accuracy for c in result.conditions if c.attack == EVOSHIFT]
+    chance = 1 / len(result.dataset.class_names)
+    if not attacked or any(a.low > chance for a in attacked):
+        return []
+    return [
+        "",
+        f"All {len(attacked)} attacked conditions are at chance ({100 * chance:.0f} %): no difference here means that the",
+        "attack left nothing to differ in. The pixels were found with Adam surrogates and took every optimizer's",
+        "accuracy away, at matched fit too.",
+    ]
 
 
 def judge_optimizers(result: AuditResult) -> list[str]:
