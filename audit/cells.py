@@ -22,6 +22,7 @@ from audit.plan import Cell
 from audit.results import (
     CLEAN,
     EVOSHIFT,
+    MATCHED_FIT,
     NO_DEFENCE,
     CellMeasures,
     CellResult,
@@ -36,7 +37,6 @@ from audit.training.reading import predict, recalibrate_batch_norm
 from audit.training.trainer import TrainingDiverged, TrainingImages, train
 from audit.training.weights import load_weights
 
-MATCHED_FIT = 0.95  # accuracy on the training images as trained from which fits count as comparable
 MONITOR_SEED = 7
 
 

@@ -29,6 +29,7 @@ PROTOCOL_VERSION = 2
 """Raised when equal settings would no longer give comparable numbers."""
 
 CLEAN = "clean"
+MATCHED_FIT = 0.95  # accuracy on the training images as trained from which fits count as comparable
 EVOSHIFT = "evoshift"
 
 Reading = Literal["vulnerable", "within tolerance", "inconclusive", "withheld"]
@@ -77,7 +78,7 @@ class CellMeasures(Record):
     semantic_sensitivity: float  # alpha_S (2.12)
     nuisance_sensitivity: float | None  # alpha_N (2.13); None for clean cells
     train_accuracy: float  # final fit, on the training images as trained
-    matched_fit_epoch: int | None  # first epoch with train_accuracy >= 0.95; None: under-fitted
+    matched_fit_epoch: int | None  # first epoch with train_accuracy >= 0.95 on the images read after epochs
     matched_fit_accuracy: float | None
     peak_accuracy: float  # an oracle reading: nobody can pick this epoch without the test images
     peak_epoch: int
@@ -87,6 +88,12 @@ class CellMeasures(Record):
     per_class: list[ClassMeasures]
     confusion: list[list[int]]  # [true class][predicted class], counts
     epochs: list[EpochReading]
+
+    @property
+    def under_fitted(self) -> bool:
+        """Whether the training never learned its own images: neither after an epoch, read on some of them, nor in the
+        end, read on all."""
+        return self.matched_fit_epoch is None and self.train_accuracy < MATCHED_FIT
 
 
 class Explanation(Record):

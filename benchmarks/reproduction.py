@@ -66,7 +66,7 @@ AUDITS = {
 NATIVE = ["--set", "data.image_size=28"]
 LOSSES = {  # Table 2.4, by `table_2_4.run`: data, further options
     "mnist-losses": (MNIST, [*NATIVE, "--set", "training.epochs=6"]),
-    "oct-losses": ("oct-kermany1000/oct_kermany1000_28.npz", NATIVE),
+    "oct-losses": ("oct-kermany1000/oct_kermany1000_28.npz", [*NATIVE, "--set", "training.epochs=40"]),
 }
 
 

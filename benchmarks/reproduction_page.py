@@ -238,8 +238,8 @@ def floor_note(result: AuditResult) -> list[str]:
         return []
     return [
         "",
-        f"All {len(attacked)} attacked conditions are at chance ({100 * chance:.0f} %): no difference here means that the",
-        "attack left nothing to differ in. The pixels were found with Adam surrogates and took every optimizer's",
+        f"All {len(attacked)} attacked conditions are at chance ({100 * chance:.0f} %): no difference here means that",
+        "the attack left nothing to differ in. The pixels were found with Adam surrogates and took every optimizer's",
         "accuracy away, at matched fit too.",
     ]
 

@@ -258,7 +258,7 @@ def make_condition(
     if attack != "clean" and clean:
         drop = make_interval(float(np.mean(clean)) - accuracy, n_images, n_seeds, low=-1.0)
     reading, reason = None, ""
-    unfit = sum(m.matched_fit_epoch is None for m in measures)
+    unfit = sum(m.under_fitted for m in measures)
     if attack == "evoshift":
         reading, reason = (
             "vulnerable",

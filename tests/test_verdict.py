@@ -240,3 +240,11 @@ def dataset_record() -> DatasetRecord:
         image_size=(8, 8), channels=1, counts={}, groups={}, groups_in_several_splits=None, notes=[], fingerprint="f",
         test_labels=[], test_groups=None,
     )  # fmt: skip
+
+
+def test_who_reaches_95_percent_in_the_end_has_fitted() -> None:
+    """Cutout on real OCT: 94 % of the 256 images read after epochs, 96 % of all 600 in the end."""
+    fitted = measures(0.9).model_copy(update={"matched_fit_epoch": None, "train_accuracy": 0.963})
+    assert not fitted.under_fitted
+    assert fitted.model_copy(update={"train_accuracy": 0.949}).under_fitted
+    assert not fitted.model_copy(update={"matched_fit_epoch": 7, "train_accuracy": 0.949}).under_fitted

@@ -115,7 +115,7 @@ def why_withheld(
 def under_fitted(conditions: tuple[Key, Key], evidence: Evidence) -> str:
     """How many trainings of a pair, attacked and clean, did not learn their own images; empty where all did."""
     measures = [m for key in conditions for m in evidence.measures(key)]
-    unfit = [m for m in measures if m.matched_fit_epoch is None]
+    unfit = [m for m in measures if m.under_fitted]
     if not unfit:
         return ""
     lowest = min(m.train_accuracy for m in unfit)

@@ -119,7 +119,7 @@ def summarize(key: Key, evidence: Evidence, corrected_level: float) -> Condition
         measures=other_measures(evidence, key),
         drop=drop,
         train_accuracy=float(np.mean([m.train_accuracy for m in measures])),
-        under_fitted_seeds=sum(m.matched_fit_epoch is None for m in measures),
+        under_fitted_seeds=sum(m.under_fitted for m in measures),
         nuisance_sensitivity=float(np.mean(overlays)) if overlays else None,
         reading=reading,
         reason=reason,
@@ -201,7 +201,7 @@ def score_row(pair: Pair, baseline: Pair, severities: list[int], evidence: Evide
 def comparability_note(pair: Pair, baseline: Pair, keys: list[Key], evidence: Evidence) -> str:
     """Why a score may not mean robustness: under-fitting, or another clean accuracy."""
     notes = []
-    unfit = sum(m.matched_fit_epoch is None for key in keys for m in evidence.measures(key))
+    unfit = sum(m.under_fitted for key in keys for m in evidence.measures(key))
     if unfit:
         total = sum(len(evidence.measures(key)) for key in keys)
         notes.append(f"under-fitted in {unfit} of {total} trainings: part of the score is lack of fit")

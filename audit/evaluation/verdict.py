@@ -44,7 +44,7 @@ def read_condition(
             f"clean accuracy {percent(clean.estimate)} is not surely above {percent(needed)}: "
             "there is too little to lose"
         )
-    unfit = [m for m in measures if m.matched_fit_epoch is None]
+    unfit = [m for m in measures if m.under_fitted]
     if unfit:
         best = max(reading.train_accuracy for m in unfit for reading in m.epochs)
         return "withheld", (
