@@ -60,7 +60,6 @@ AUDITS = {
     "oct-thesis": Audit("oct", OCT, f"{THESIS_MODELS} {PLAIN}"),
     "derm-thesis": Audit("derma", DERM, f"{DENSENET} {PLAIN}"),
     "oct-optimizers": Audit("oct", OCT, f"{OPTIMIZERS} {RATES} --optimizers adam,adabound,sgd,sgd-m"),
-    "derm-optimizers": Audit("derma", DERM, f"{OPTIMIZERS} --optimizers adam,sgd-m"),
     "oct-defences": Audit("oct", OCT, DEFENCES),
 }
 NATIVE = ["--set", "data.image_size=28"]

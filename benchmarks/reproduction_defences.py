@@ -5,7 +5,9 @@ from __future__ import annotations
 import table_2_4
 from reproduction_lookups import SEVERITIES, accuracy_text, find, signed
 
-from audit.results import EVOSHIFT, AuditResult
+from audit.results import CLEAN, EVOSHIFT, AuditResult
+
+LEARNED = 0.2  # of clean semantic sensitivity: below cross-entropy by more, vibCE has not learned the images
 
 
 def section_defences(result: AuditResult) -> list[str]:
@@ -62,24 +64,25 @@ def section_losses(found: dict[str, AuditResult]) -> list[str]:
 
 
 def judge_losses(result: AuditResult) -> str:
-    """Whether vibCE keeps semantic sensitivity under EvoShift where cross-entropy loses it."""
-    words = []
+    """Whether vibCE keeps semantic sensitivity under EvoShift where cross-entropy loses it, if it learned at all."""
+
+    def sensitivities(loss: str, attack: str, severity: int) -> list[float]:
+        return [
+            cell.measures.semantic_sensitivity
+            for cell in result.cells
+            if (cell.attack, cell.severity, cell.recipe.loss) == (attack, severity, loss) and cell.measures
+        ]
+
+    clean = {loss: sensitivities(loss, CLEAN, 0) for loss in table_2_4.LOSSES}
+    mean = {loss: sum(values) / max(len(values), 1) for loss, values in clean.items()}
+    above = []
     for severity in SEVERITIES:
-        by_loss = {
-            loss: [
-                cell.measures.semantic_sensitivity
-                for cell in result.cells
-                if (cell.attack, cell.severity, cell.recipe.loss) == (EVOSHIFT, severity, loss)
-                and cell.measures
-            ]
-            for loss in table_2_4.LOSSES
-        }
-        ce, vib = by_loss["ce"], by_loss["vibce"]
-        if not ce or not vib:
-            continue
-        if min(vib) > max(ce):
-            reading = "every vibCE training above every CE training"
-        else:
-            reading = "overlap" if max(vib) >= min(ce) else "every vibCE training below every CE training"
-        words.append(f"N_p = {severity} {reading}")
-    return f"α_S under EvoShift: {'; '.join(words)}. Thesis: vibCE far above."
+        ce, vib = (sensitivities(loss, EVOSHIFT, severity) for loss in table_2_4.LOSSES)
+        if ce and vib:
+            above.append(min(vib) > max(ce))
+    seen = f"α_S on clean images: CE {mean['ce']:.2f}, vibCE {mean['vibce']:.2f}"
+    if mean["vibce"] < mean["ce"] - LEARNED:
+        return f"**not comparable**: vibCE hardly learned these images ({seen})."
+    words = f"under EvoShift every vibCE training stands above every CE training in {sum(above)} of {len(above)} cases"
+    verdict = "agrees" if above and all(above) else "agrees in part" if any(above) else "disagrees"
+    return f"**{verdict}** with the thesis (vibCE far above): {words} ({seen})."

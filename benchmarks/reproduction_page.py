@@ -46,7 +46,6 @@ TITLES = {
     "oct-thesis": "OCT",
     "derm-thesis": "dermatology",
     "oct-optimizers": "OCT",
-    "derm-optimizers": "dermatology",
 }
 
 
@@ -56,9 +55,8 @@ def page(found: dict[str, AuditResult], missing: Sequence[str], commands: dict[s
     if missing:
         parts.append(f"**Not run yet:** {', '.join(missing)}.\n")
     parts += [machines(found), *section_errors(found), *section_classes(found)]
-    for name in ("oct-optimizers", "derm-optimizers"):
-        if name in found:
-            parts += section_optimizers(name, found[name])
+    if "oct-optimizers" in found:
+        parts += section_optimizers("oct-optimizers", found["oct-optimizers"])
     parts += section_confusion(found)
     if "oct-defences" in found:
         parts += section_defences(found["oct-defences"])
