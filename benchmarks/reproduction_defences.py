@@ -44,7 +44,11 @@ def section_defences(result: AuditResult) -> list[str]:
 def section_losses(found: dict[str, AuditResult]) -> list[str]:
     """Table 2.4: MNIST beside the thesis's values, and OCT."""
     lines = ["## Table 2.4: semantic and nuisance sensitivity, cross-entropy and vibCE, GrayNet\n"]
-    for name, title in (("mnist-losses", "MNIST, 4,500 training digits, 6 epochs"), ("oct-losses", "OCT, 28 x 28, 40 epochs")):
+    titles = {
+        "mnist-losses": "MNIST, 4,500 training digits, 6 epochs",
+        "oct-losses": "OCT, 28 x 28, 40 epochs",
+    }
+    for name, title in titles.items():
         if name in found:
             lines += [
                 f"{title}; mean over trainings (lowest to highest):\n",
