@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from audit.errors import ConfigError
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
 def split_list(text: str | None) -> list[str] | None:
