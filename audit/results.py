@@ -31,6 +31,8 @@ from audit.recipe import Pair as Pair
 from audit.recipe import Recipe as Recipe
 from audit.recipe import Record as Record
 from audit.recipe import Vib as Vib
+from audit.scan.record import ScanRecord as ScanRecord
+from audit.scan.record import ShortcutFinding as ShortcutFinding
 
 SCHEMA_VERSION = 2
 PROTOCOL_VERSION = 2
@@ -275,6 +277,7 @@ class AuditResult(Record):
     baseline_pair: Pair
     finding: Finding
     checks: list[CheckResult] = Field(default_factory=list)  # of the data
+    scan: ScanRecord | None = None  # of shortcuts in the data; None: not run
     limitations: list[str]
     environment: Environment
     seconds: float  # wall time of this audit, summed over resumes

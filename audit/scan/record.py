@@ -1,0 +1,51 @@
+"""What the shortcut scan says, part of `results.json` and of `scan.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from audit.recipe import Record
+
+FindingKind = Literal["pixel", "patch", "text", "border", "padding", "low-contrast"]
+EDITS: tuple[FindingKind, ...] = (
+    "pixel",
+    "patch",
+    "text",
+    "low-contrast",
+)  # as an attack, a sensor or a stamp leaves
+ScanStatus = Literal["pass", "warn", "fail", "not run"]
+
+
+class ShortcutFinding(Record):
+    """Pixels that images of one class share and others do not, at the resolution of the scan."""
+
+    label: int  # class
+    kind: FindingKind
+    row: int  # top left of the box around the flagged pixels
+    col: int
+    height: int = 1
+    width: int = 1
+    pixels: int  # flagged, within the box
+    value: list[float]  # C numbers in [0, 1]: the commonest value at the strongest pixel
+    share: float  # of the class's images that carry it
+    others: float  # the largest share in another class
+    images: int  # of the class, that carry it
+    strength: float | None  # balanced accuracy of a classifier that sees these pixels only, on other images
+
+
+class ScanRecord(Record):
+    """One scan of the training and validation images of a data set."""
+
+    status: ScanStatus  # fail: edits; warn: borders and padding that tell a class; pass: neither
+    sentence: str  # the result in plain words, with numbers
+    images: int  # scanned
+    false_alarm_rate: float  # stated: share of clean data sets in which edits would be reported
+    strength: float | None = None  # balanced accuracy of a classifier that sees all flagged pixels only
+    findings: list[ShortcutFinding] = Field(default_factory=list)
+    maps: list[str] = Field(
+        default_factory=list
+    )  # (K,) PNG in base64: flagged pixels over the class's mean image
+    limits: list[str] = Field(default_factory=list)  # what this scan can not see, in words
+    seconds: float = 0.0
