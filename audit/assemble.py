@@ -24,6 +24,7 @@ from audit.results import (
     ExampleImage,
     PerturbationRecord,
 )
+from audit.scan.record import ScanRecord
 from audit.settings import AuditConfig
 from audit.training.augmentation import AUGMENTATIONS
 from audit.training.losses import LOSSES
@@ -42,6 +43,7 @@ def assemble_result(
     command: str,
     seconds: float,
     checks: list[CheckResult],
+    scan: ScanRecord,
 ) -> AuditResult:
     """Summaries, scores and finding of one audit."""
     config = plan.config
@@ -71,6 +73,7 @@ def assemble_result(
         baseline=f"{baseline[0]} with {baseline[1]}, {defence_words(baseline[2])}",
         baseline_pair=baseline,
         checks=checks,
+        scan=scan,
         finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance, comparisons),
         limitations=[*search_against_controls(conditions), *limitations(config, dataset, cells)],
         environment=environment,

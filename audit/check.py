@@ -16,6 +16,8 @@ from audit.describe import describe_dataset
 from audit.environment import describe_environment
 from audit.recipe import Record
 from audit.results import DatasetRecord, Environment
+from audit.scan.dataset import scan_dataset
+from audit.scan.record import ScanRecord
 from audit.store import write_atomic
 
 CHECK_FILE = "check.json"
@@ -32,11 +34,12 @@ class DataCheck(Record):
     dataset: DatasetRecord
     worst: Literal["pass", "warn", "fail"]
     checks: list[CheckResult]
+    scan: ScanRecord
     environment: Environment
     seconds: float
 
 
-def check_input(dataset: ImageDataset) -> CheckInput:
+def check_input(dataset: ImageDataset, scan: ScanRecord) -> CheckInput:
     """What the checks look at."""
     files = dataset.files
     return CheckInput(
@@ -46,14 +49,15 @@ def check_input(dataset: ImageDataset) -> CheckInput:
         excluded=() if files is None else files.excluded,
         identifying=None if files is None else files.identifying,
         burned_in=None if files is None else files.burned_in,
+        scan=scan,
     )
 
 
 def check_dataset(
-    dataset: ImageDataset, progress: Callable[[int, int], None] | None = None
+    dataset: ImageDataset, scan: ScanRecord, progress: Callable[[int, int], None] | None = None
 ) -> list[CheckResult]:
-    """All checks of a data set."""
-    return run_checks(check_input(dataset), progress)
+    """All checks of a data set that was scanned."""
+    return run_checks(check_input(dataset, scan), progress)
 
 
 def without_names(checks: list[CheckResult]) -> list[CheckResult]:
@@ -62,11 +66,17 @@ def without_names(checks: list[CheckResult]) -> list[CheckResult]:
 
 
 def check_data(
-    dataset: ImageDataset, command: str, folder: Path, progress: Callable[[int, int], None] | None = None
+    dataset: ImageDataset,
+    command: str,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+    scanning: Callable[[int, int], None] | None = None,
 ) -> DataCheck:
-    """Check a data set and write `check.json` into `folder`."""
+    """Scan and check a data set, and write `check.json` into `folder`. `progress(done, total)` counts checks,
+    `scanning` images."""
     start = time.monotonic()
-    checks = check_dataset(dataset, progress)
+    scan = scan_dataset(dataset, scanning).record
+    checks = check_dataset(dataset, scan, progress)
     statuses = {check.status for check in checks}
     found = DataCheck(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -74,6 +84,7 @@ def check_data(
         dataset=describe_dataset(dataset, []),
         worst="fail" if "fail" in statuses else "warn" if "warn" in statuses else "pass",
         checks=checks,
+        scan=scan,
         environment=describe_environment("cpu", 1),
         seconds=time.monotonic() - start,
     )

@@ -6,15 +6,25 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from audit.command_options import read_settings, shareable_command
 from audit.errors import EXIT_DATA, EXIT_PASS
 
+if TYPE_CHECKING:
+    from audit.settings import DataSettings
+
 data_app = typer.Typer(no_args_is_help=True, help="Data sets that can be fetched.")
 
+Data = Annotated[
+    str, typer.Argument(help="A folder, a ZIP, a .npz, or oct / derma for phantoms.", show_default=False)
+]
+Size = Annotated[int | None, typer.Option(help="Pixels of the edge at which images are read.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, e.g. data.square=pad; repeatable.")
+]
 LabelTable = Annotated[
     Path | None, typer.Option("--table", help="Labels of the images; default the .csv in the data folder.")
 ]
@@ -33,17 +43,12 @@ def table_overrides(table: Path | None, label_column: str | None, group_column: 
 
 
 def check(
-    data: Annotated[
-        str,
-        typer.Argument(help="A folder, a ZIP, a .npz, or oct / derma for phantoms.", show_default=False),
-    ],
+    data: Data,
     table: LabelTable = None,
     label_column: LabelColumn = None,
     group_column: GroupColumn = None,
-    size: Annotated[int | None, typer.Option(help="Pixels of the edge at which images are read.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, e.g. data.square=pad; repeatable.")
-    ] = None,
+    size: Size = None,
+    set_: Settings = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of what is written (default checks/<date>-<dataset>).")
     ] = None,
@@ -56,23 +61,18 @@ def check(
     from rich.console import Console
 
     from audit.check import CONTACT_SHEET, check_data
-    from audit.config import load_config, shipped
     from audit.data.load import load_dataset
     from audit.terminal import TerminalObserver
     from audit.terminal_check import show_checks
     from reports.figure_contact import write_contact_sheet
 
-    phantoms = data in shipped()
-    overrides = table_overrides(table, label_column, group_column)
-    overrides |= {} if size is None else {"data.image_size": size}
-    if not phantoms:  # skipped and listed, so that one look shows all that is wrong
-        overrides |= {"data.path": data, "data.channels": None, "data.unreadable": "skip"}
-    settings = load_config(data if phantoms else "oct", None, None, overrides | read_settings(set_ or []))
+    settings = data_settings(data, size, table_overrides(table, label_column, group_column), set_)
     console = Console(stderr=True)
     with TerminalObserver(console) as observer:
-        dataset = load_dataset(settings.data, observer.images, observer.unpacking)
-        folder = out or default_folder(dataset.name)
-        found = check_data(dataset, shareable_command(sys.argv[1:]), folder, observer.checks)
+        dataset = load_dataset(settings, observer.images, observer.unpacking)
+        folder = out or default_folder("checks", dataset.name)
+        command = shareable_command(sys.argv[1:])
+        found = check_data(dataset, command, folder, observer.checks, observer.scanning)
         write_contact_sheet(found.dataset, folder / CONTACT_SHEET)
     show_checks(console, found, folder)
     if as_json:
@@ -96,11 +96,25 @@ def doctor(
         show_machine(Console(), found)
 
 
-def default_folder(dataset_name: str) -> Path:
+def data_settings(
+    data: str, size: int | None, overrides: dict[str, Any], set_: list[str] | None
+) -> DataSettings:
+    """Settings of a look at data: a path, or the name of a shipped configuration for its phantoms. Unreadable files
+    are skipped and listed, so that one look shows all that is wrong."""
+    from audit.config import load_config, shipped
+
+    phantoms = data in shipped()
+    overrides = overrides | ({} if size is None else {"data.image_size": size})
+    if not phantoms:
+        overrides |= {"data.path": data, "data.channels": None, "data.unreadable": "skip"}
+    return load_config(data if phantoms else "oct", None, None, overrides | read_settings(set_ or [])).data
+
+
+def default_folder(kind: str, dataset_name: str) -> Path:
     """`checks/<date>-<dataset>`."""
     from audit.store import file_name
 
-    return Path("checks") / f"{datetime.now(UTC):%Y-%m-%d}-{file_name(dataset_name)}"
+    return Path(kind) / f"{datetime.now(UTC):%Y-%m-%d}-{file_name(dataset_name)}"
 
 
 @data_app.command()

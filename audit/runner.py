@@ -20,6 +20,7 @@ from audit.environment import describe_environment
 from audit.errors import DataError
 from audit.plan import AttackSpec, AuditPlan, Cell, digest, search_settings
 from audit.results import CLEAN, AuditResult, CellResult, EpochReading, Generation
+from audit.scan.dataset import scan_dataset
 from audit.store import RunStore
 
 
@@ -87,6 +88,7 @@ def run_audit(
                     results[result.id] = result
                     observer.cell_done(result)
         store.log(session, "finished")
+    scan = scan_dataset(dataset).record
     found = assemble_result(
         plan,
         dataset,
@@ -100,7 +102,8 @@ def run_audit(
         created=created,
         command=command,
         seconds=store.seconds(),
-        checks=without_names(check_dataset(dataset)),
+        checks=without_names(check_dataset(dataset, scan)),
+        scan=scan,
     )
     found.save(run_dir / "results.json")
     return found

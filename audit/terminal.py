@@ -85,6 +85,14 @@ class TerminalObserver:
         """Progress of the data checks."""
         self.count("checking the data", done, total)
 
+    def scanning(self, done: int, total: int) -> None:
+        """Progress of the scan for shortcuts."""
+        self.count("scanning for shortcuts (images)", done, total)
+
+    def repairing(self, done: int, total: int) -> None:
+        """Progress of a repair."""
+        self.count("repairing (files)", done, total)
+
     def count(self, task: str, done: int, total: int) -> None:
         """A bar that is there while something is being counted."""
         if task not in self.counting:

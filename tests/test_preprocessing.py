@@ -260,7 +260,7 @@ def test_refusals(name: str, message: str) -> None:
 def test_names_and_descriptions_are_as_the_report_prints_them() -> None:
     assert list(PREPROCESSINGS) == [
         "none", "median-3", "median-5", "average-3", "average-5", "jpeg-10", "jpeg-30", "jpeg-50", "jpeg-75",
-        "noise-1", "noise-2", "noise-3", "noise-4", "noise-5", "projection",
+        "noise-1", "noise-2", "noise-3", "noise-4", "noise-5", "projection", "scan-repair",
     ]  # fmt: skip
     assert PREPROCESSINGS["noise-1"].description == (
         "Gaussian noise with a standard deviation of 4% of the grey scale added to each pixel"

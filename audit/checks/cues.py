@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
-from sklearn.tree import DecisionTreeClassifier
 
 from audit.checks.inputs import CheckInput
 from audit.checks.record import CheckResult
-from audit.data.dataset import Images, Labels
+from audit.data.dataset import Images
+from audit.scan.strength import FOLDS, balanced_accuracy, enough_images
 
-FOLDS = 5
-LEAF = 10  # images in a leaf at least
 MARGIN = 0.10  # above guessing that is worth a warning: less hardly carries a classifier
 SIGMA = 3.0  # standard errors above guessing: 1 in 700 by chance, for about ten cues of a data set
 EDGE = 0.05  # of the image: what counts as its border
@@ -35,14 +32,14 @@ def cues(data: CheckInput) -> CheckResult:
     title = "Cues beside the picture"
     labels, groups = data.labels(), data.groups()
     classes = len(data.dataset.class_names)
-    if np.bincount(labels, minlength=classes).min() < 2 * FOLDS:
+    if not enough_images(labels, classes):
         return CheckResult(
             name="cues", title=title, status="not run", sentence=f"a class has fewer than {2 * FOLDS} images"
         )
     rows, strong = [], []
     features = features_of(data)
     for name, values in features.items():
-        accuracy, error = accuracy_of(values, labels, groups, classes)
+        accuracy, error = balanced_accuracy(values[:, None], labels, groups, classes)
         medians = [f"{np.median(values[labels == k]):.3g}" for k in range(classes)]
         rows.append([name, f"{100 * accuracy:.0f} %", f"± {100 * 1.96 * error:.0f}", *medians])
         if accuracy - 1 / classes > max(MARGIN, SIGMA * error):
@@ -115,22 +112,3 @@ def corner_pixels(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         for columns in (slice(size), slice(-size, None)):
             where[rows, columns] = True
     return grey[:, where]
-
-
-def accuracy_of(
-    values: npt.NDArray[np.float64], labels: Labels, groups: Labels | None, classes: int
-) -> tuple[float, float]:
-    """Balanced accuracy of a tree that sees one number, on folds that it was not fitted to, and its standard error."""
-    tree = DecisionTreeClassifier(
-        max_leaf_nodes=4 * classes, min_samples_leaf=LEAF, class_weight="balanced", random_state=0
-    )
-    folds = (
-        StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-        if groups is None
-        else StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    )
-    predicted = cross_val_predict(tree, values[:, None], labels, groups=groups, cv=folds)
-    recall = np.array([(predicted[labels == k] == k).mean() for k in range(classes)])
-    counts = np.bincount(labels, minlength=classes)
-    error = float(np.sqrt((recall * (1 - recall) / counts).sum()) / classes)
-    return float(recall.mean()), error

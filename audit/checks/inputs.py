@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.data.dataset import SPLITS, ImageDataset, Images, Labels
+from audit.scan.record import ScanRecord
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class CheckInput:
     excluded: Sequence[tuple[str, str]] = ()  # unreadable files that were skipped: path, reason
     identifying: Mapping[str, int] | None = None  # DICOM tag -> files in which it is filled in
     burned_in: Mapping[str, int] | None = None  # yes, no, not stated -> DICOM files
+    scan: ScanRecord | None = None  # for shortcuts; None: not run
 
     @property
     def splits(self) -> list[str]:

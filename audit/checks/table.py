@@ -10,6 +10,7 @@ from audit.checks.inputs import CheckInput
 from audit.checks.inventory import counts, identity, licence, small_classes, synthetic, unreadable
 from audit.checks.pictures import empty_images
 from audit.checks.record import CheckResult
+from audit.checks.shortcuts import shortcuts
 
 CHECKS: tuple[Callable[[CheckInput], CheckResult], ...] = (
     unreadable,
@@ -21,6 +22,7 @@ CHECKS: tuple[Callable[[CheckInput], CheckResult], ...] = (
     near_duplicates,
     empty_images,
     cues,
+    shortcuts,
     identity,
     licence,
     synthetic,

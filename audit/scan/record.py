@@ -19,7 +19,10 @@ ScanStatus = Literal["pass", "warn", "fail", "not run"]
 
 
 class ShortcutFinding(Record):
-    """Pixels that images of one class share and others do not, at the resolution of the scan."""
+    """Pixels that images of one class share and others do not, at the resolution of the scan.
+
+    Low contrast shows on the mean of a class only: which images carry it is not known, so shares are None.
+    """
 
     label: int  # class
     kind: FindingKind
@@ -28,11 +31,15 @@ class ShortcutFinding(Record):
     height: int = 1
     width: int = 1
     pixels: int  # flagged, within the box
+    moves: bool = False  # by up to a pixel around (row, col), from image to image
     value: list[float]  # C numbers in [0, 1]: the commonest value at the strongest pixel
-    share: float  # of the class's images that carry it
-    others: float  # the largest share in another class
-    images: int  # of the class, that carry it
-    strength: float | None  # balanced accuracy of a classifier that sees these pixels only, on other images
+    contrast: float | None = None  # grey levels between it and its neighbours; None: padding, border
+    share: float | None  # of the class's images that carry it
+    others: float | None  # the largest share in another class
+    images: int | None  # of the class, that carry it
+    strength: float | None
+    """Balanced accuracy, class against all others, of a classifier that sees these pixels only, on images that it was
+    not fitted to; guessing reaches 0.5. None: too few images."""
 
 
 class ScanRecord(Record):
@@ -42,10 +49,9 @@ class ScanRecord(Record):
     sentence: str  # the result in plain words, with numbers
     images: int  # scanned
     false_alarm_rate: float  # stated: share of clean data sets in which edits would be reported
-    strength: float | None = None  # balanced accuracy of a classifier that sees all flagged pixels only
+    strength: float | None = None  # of all classes, from all flagged pixels; guessing reaches 1 / K
     findings: list[ShortcutFinding] = Field(default_factory=list)
     maps: list[str] = Field(
         default_factory=list
     )  # (K,) PNG in base64: flagged pixels over the class's mean image
     limits: list[str] = Field(default_factory=list)  # what this scan can not see, in words
-    seconds: float = 0.0

@@ -1,0 +1,101 @@
+"""Edits of low contrast: pixels that are a little brighter or darker than their neighbours in one class only.
+
+A plain t-test of the residual flags hundreds of pixels of clean digits, because anatomy and strokes, too, differ
+between classes. They do so over regions, though: so each t is held against those around it, and only a pixel that
+stands alone among them counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.stats import norm
+
+from audit.data.dataset import Images, Labels
+
+CLIP = 24  # grey levels: larger residuals are edges and isolated pixels, which other tests look for
+WINDOW = 9  # pixels: the surroundings whose t is compared, without the pixel itself
+SAFETY = 1.2  # threshold over the Gaussian one: t-values of real images have heavier tails
+LEAST_EFFECT = 1.0  # grey levels between the means of a class and of the others
+UNEVENNESS = 0.05  # grey levels squared: rounding, so that a constant background has no infinite t
+CHUNK_PIXELS = 8_000_000
+UPPER_QUARTILE = 75
+QUARTILE_OF_NORMAL = 1.15  # 75th percentile of |z|
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LowContrast:
+    """One pixel of one class that stands out on the mean."""
+
+    label: int
+    channel: int
+    row: int
+    col: int
+    effect: float  # grey levels, signed: mean residual of the class minus that of the others
+    stands_out: float  # among its surroundings, in units of their spread
+
+
+def low_contrast_pixels(images: Images, labels: Labels, classes: int, alarm_rate: float) -> list[LowContrast]:
+    """Pixels of uint8 (N, C, H, W) at the stated rate of false alarms per data set, corrected over all of them.
+
+    The outermost pixels are left out: what is outside of the picture is not known.
+    """
+    tests = classes * images[0].size
+    threshold = SAFETY * norm.isf(alarm_rate / 2 / tests)
+    found = []
+    for channel in range(images.shape[1]):
+        t, effect = t_values(images[:, channel], labels, classes)
+        alone = against_surroundings(t)
+        alone[:, [0, -1]] = 0
+        alone[:, :, [0, -1]] = 0
+        for label, row, col in np.argwhere((np.abs(alone) > threshold) & (np.abs(effect) >= LEAST_EFFECT)):
+            where = (label, row, col)
+            found.append(
+                LowContrast(
+                    int(label), channel, int(row), int(col), float(effect[where]), float(abs(alone[where]))
+                )
+            )
+    return found
+
+
+def residuals(plane: Images) -> npt.NDArray[np.float32]:
+    """(N, H, W): pixel minus the mean of its eight neighbours, clipped."""
+    pixels = plane.astype(np.float32)
+    mean_of_nine = ndimage.uniform_filter(pixels, (0, 3, 3), mode="mirror")
+    clipped: npt.NDArray[np.float32] = np.clip((pixels - mean_of_nine) * (9 / 8), -CLIP, CLIP)
+    return clipped
+
+
+def t_values(plane: Images, labels: Labels, classes: int) -> tuple[Floats, Floats]:
+    """(K, H, W) Welch's t of each class against the others, and the difference of means in grey levels."""
+    shape = (classes, *plane.shape[1:])
+    sums, squares = np.zeros(shape), np.zeros(shape)
+    step = max(1, CHUNK_PIXELS // plane[0].size)
+    for start in range(0, len(plane), step):
+        chunk, own = residuals(plane[start : start + step]), labels[start : start + step]
+        for label in np.unique(own):
+            members = chunk[own == label]
+            sums[label] += members.sum(axis=0, dtype=np.float64)
+            squares[label] += np.square(members).sum(axis=0, dtype=np.float64)
+    count = np.bincount(labels, minlength=classes).astype(float)[:, None, None]
+    rest = count.sum() - count
+    mean, mean_rest = sums / count, (sums.sum(axis=0) - sums) / rest
+    variance = squares / count - mean**2 + UNEVENNESS
+    variance_rest = (squares.sum(axis=0) - squares) / rest - mean_rest**2 + UNEVENNESS
+    effect = mean - mean_rest
+    return effect / np.sqrt(variance / count + variance_rest / rest), effect
+
+
+def against_surroundings(t: Floats) -> Floats:
+    """(K, H, W): t minus the median of its surroundings, in units of their spread, at least one."""
+    ring = np.ones((1, WINDOW, WINDOW), dtype=bool)
+    ring[0, WINDOW // 2, WINDOW // 2] = False
+    centre = ndimage.median_filter(t, footprint=ring, mode="mirror")
+    spread = ndimage.percentile_filter(np.abs(t - centre), UPPER_QUARTILE, footprint=ring, mode="mirror")
+    alone: Floats = (t - centre) / np.maximum(1.0, spread / QUARTILE_OF_NORMAL)
+    return alone

@@ -1,0 +1,67 @@
+"""The scan, top to bottom: count -> candidates -> exact tests -> findings. Works on arrays, knows no files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from audit.data.dataset import Images, Labels
+from audit.scan.candidates import Candidate, find_candidates
+from audit.scan.frames import Frame, border_frames, padding_frames
+from audit.scan.grouping import Group, apart, group
+from audit.scan.marks import Repair
+from audit.scan.residuals import low_contrast_pixels
+from audit.scan.significance import Scanned, Spike, significant
+from audit.scan.tallies import LEVELS, tally
+
+FALSE_ALARM_RATE = 0.01  # share of clean data sets in which edits would be reported
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found in some images, and these images as they were looked at."""
+
+    groups: list[Group]  # edits
+    frames: list[Frame]  # padding and borders
+    scanned: Scanned
+
+    @property
+    def marks(self) -> tuple[Candidate, ...]:
+        """What a repair takes out."""
+        return tuple(spike.candidate for one in self.groups for spike in one.spikes)
+
+
+def scan_images(
+    images: Images, labels: Labels, groups: Labels | None, classes: int, progress: Progress | None = None
+) -> Scan:
+    """Look for what gives classes away in uint8 (N, C, H, W). `groups`: patients or lesions, where known.
+    `progress(done, total)` counts images. Neither images nor labels are changed; no random numbers are drawn."""
+    counted = tally(images, progress)
+    scanned = Scanned(images, labels, groups, counted.padded, classes)
+    # Half of the stated rate to each of the two searches for edits.
+    spikes = significant(scanned, counted, find_candidates(counted), FALSE_ALARM_RATE / 2)
+    spikes += low_contrast_spikes(scanned, spikes)
+    return Scan(
+        groups=group(spikes, labels),
+        frames=padding_frames(scanned, FALSE_ALARM_RATE) + border_frames(scanned, FALSE_ALARM_RATE),
+        scanned=scanned,
+    )
+
+
+def low_contrast_spikes(scanned: Scanned, known: list[Spike]) -> list[Spike]:
+    """Pixels that stand out on the mean once the marks found already are taken out. Which images carry them can not
+    be told: all images of the class are taken to. Where several classes differ at a pixel, the one that does so most
+    is named: the others differ from it."""
+    images = Repair(tuple({spike.candidate: None for spike in known}))(scanned.images)
+    pixels = low_contrast_pixels(images, scanned.labels, scanned.classes, FALSE_ALARM_RATE / 2)
+    spikes: list[Spike] = []
+    for pixel in sorted(pixels, key=lambda pixel: -pixel.stands_out):
+        mark = Candidate(
+            pixel.channel, pixel.row, pixel.col, 0, LEVELS - 1, "low-contrast", abs(pixel.effect)
+        )
+        spike = Spike(pixel.label, mark, scanned.labels == pixel.label, 1.0, 0.0)
+        if not any(apart(spike, stronger) <= 1 and stronger.label != spike.label for stronger in spikes):
+            spikes.append(spike)
+    return spikes

@@ -1,0 +1,229 @@
+"""Which candidates go with a class: exact tests, corrected for all that was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import hypergeom, poisson
+
+from audit.data.dataset import Images, Labels
+from audit.scan.candidates import Candidate, Family
+from audit.scan.isolation import Mask, isolated_at
+from audit.scan.tallies import LEVELS, Tally
+
+RINGS: dict[Family, tuple[int, ...]] = {"isolated": (1, 2, 4), "jittered": (2, 4), "anywhere": (2, 4)}
+"""Pixels: distances of the surroundings that a candidate is held against. Patches and text fill the nearest."""
+RING_QUANTILE = 0.75
+PATCH_QUANTILE = 0.5  # of what is not isolated: at the corner of a patch a third of the surroundings is patch
+TIMES = 4  # as many as in the surroundings, at least: anatomy is too uneven for less
+RARE = 0.05  # images of a class in which any isolated value may be expected anywhere, at least
+REACH = 8  # pixels: how far an edge is looked for
+DROP = 0.6  # of the carriers, from one pixel to the next
+SHARP_SIDES = 3  # of four
+LEAST_RATIO = 3  # of shares between classes, for what is not isolated: anatomy goes with the class, too
+LEAST_P = 0.01  # before correction, for what does not stand alone; more is not looked at further
+LEAST_DIFFERENCE = 0.02  # of shares between classes; less gives nothing away
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Spike:
+    """A candidate that goes with one class."""
+
+    label: int
+    candidate: Candidate
+    carriers: Mask  # (N,) images of any class that carry it
+    share: float  # of the class's images
+    others: float  # the largest share in another class
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What the tests look at: uint8 (N, C, H, W), labels (N,), patients or lesions (N,) or None, padding (N, H, W)."""
+
+    images: Images
+    labels: Labels
+    groups: Labels | None
+    padded: Mask
+    classes: int
+
+    def units(self, carriers: Mask) -> tuple[Mask, Labels]:
+        """Carriers and labels of independent units: patients where they are known, else images. The label of a
+        patient is that of most of the images."""
+        if self.groups is None:
+            return carriers, self.labels
+        _, unit = np.unique(self.groups, return_inverse=True)
+        labels = np.zeros((unit.max() + 1, self.classes), dtype=np.int64)
+        np.add.at(labels, (unit, self.labels), 1)
+        return np.bincount(unit, weights=carriers) > 0, labels.argmax(axis=1)
+
+
+def matches(scanned: Scanned, candidate: Candidate, row: int, col: int) -> Mask:
+    """(N,): which images have the candidate's value at this position."""
+    found = matches_at(scanned.images, candidate, row, col)
+    return found & ~scanned.padded[:, row, col] if candidate.family == "anywhere" else found
+
+
+def matches_at(images: Images, candidate: Candidate, row: int, col: int) -> Mask:
+    """(N,): the same, wherever the pixel is padding or not."""
+    plane = images[:, candidate.channel]
+    here = plane[:, row, col]
+    found: Mask = (here >= candidate.low) & (here <= candidate.high)
+    if candidate.family in ("isolated", "jittered"):
+        which = np.flatnonzero(found)
+        found[which] = isolated_at(plane, which, row, col)
+    return found
+
+
+def carriers_of(scanned: Scanned, candidate: Candidate) -> Mask:
+    """(N,): the images that carry it, one pixel aside where it is jittered."""
+    height, width = scanned.images.shape[2:]
+    reach = 1 if candidate.family == "jittered" else 0
+    found = np.zeros(len(scanned.labels), dtype=bool)
+    for row in range(max(candidate.row - reach, 0), min(candidate.row + reach + 1, height)):
+        for col in range(max(candidate.col - reach, 0), min(candidate.col + reach + 1, width)):
+            found |= matches(scanned, candidate, row, col)
+    return found
+
+
+def class_p_values(scanned: Scanned, carriers: Mask) -> Floats:
+    """(K,): chance that a class has at least its number of carriers if labels were permuted (Fisher's exact test)."""
+    units, labels = scanned.units(carriers)
+    sizes = np.bincount(labels, minlength=scanned.classes)
+    carried = np.bincount(labels[units], minlength=scanned.classes)
+    p: Floats = hypergeom.sf(carried - 1, len(labels), int(units.sum()), sizes)
+    return p
+
+
+Expected = Callable[[int, int], int]
+"""(row, col) -> images that have the candidate's value there."""
+
+
+def spatial_p_value(candidate: Candidate, found: int, at: Expected, size: tuple[int, int]) -> float:
+    """Chance of at least `found` carriers here if the surroundings, of pictures of `size`, are alike (Poisson)."""
+    expected = [ring_counts(candidate, at, size, distance) for distance in RINGS[candidate.family]]
+    area = 9 if candidate.family == "jittered" else 1
+    if candidate.family == "anywhere":
+        usual = max(float(np.quantile(counts, PATCH_QUANTILE)) for counts in expected)
+    else:
+        usual = max(
+            max(float(np.quantile(counts, RING_QUANTILE)), float(counts.mean())) for counts in expected
+        )
+    if found < TIMES * area * usual:
+        return 1.0
+    uneven = candidate.family != "isolated"  # what is not isolated comes in crowds: more of it by chance
+    return float(poisson.sf(found - 1, 2 * area * usual + 1 if uneven else max(usual, RARE)))
+
+
+def ring_counts(
+    candidate: Candidate, at: Expected, size: tuple[int, int], distance: int
+) -> npt.NDArray[np.int64]:
+    """Images with the candidate's value at each position of a square ring around it."""
+    counts = []
+    for down in range(-distance, distance + 1):
+        for right in range(-distance, distance + 1):
+            row, col = candidate.row + down, candidate.col + right
+            if max(abs(down), abs(right)) == distance and 0 <= row < size[0] and 0 <= col < size[1]:
+                counts.append(at(row, col))
+    return np.asarray(counts)
+
+
+def counted(tally: Tally, candidate: Candidate) -> Expected:
+    """Of all images, from the counts."""
+    counts = (tally.everywhere if candidate.family == "anywhere" else tally.isolated)[candidate.channel]
+    return lambda row, col: int(counts[row, col, candidate.low : candidate.high + 1].sum())
+
+
+def counted_in(scanned: Scanned, candidate: Candidate, own: Mask) -> Expected:
+    """Of the images of one class."""
+    return lambda row, col: int((matches(scanned, candidate, row, col) & own).sum())
+
+
+def has_sharp_edges(scanned: Scanned, candidate: Candidate, own: Mask, carriers: Mask) -> bool:
+    """Whether the number of carriers falls from one pixel to the next, as at the edge of a stamp or a letter, and not
+    little by little as anatomy varies. Looks up, down, left and right."""
+    height, width = scanned.images.shape[2:]
+    here = int((carriers & own).sum())
+    sharp = 0
+    for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        before = here
+        for step in range(1, REACH + 1):
+            row, col = candidate.row + step * down, candidate.col + step * right
+            if not (0 <= row < height and 0 <= col < width):
+                break
+            now = int((matches(scanned, candidate, row, col) & own).sum())
+            if before - now >= DROP * here:
+                sharp += 1
+                break
+            before = now
+    return sharp >= SHARP_SIDES
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A candidate with what the labels say of it."""
+
+    candidate: Candidate
+    carriers: Mask
+    p_values: Floats  # (K,) Fisher's
+    shares: Floats  # (K,) of each class's images
+    stands_alone: bool  # too frequent here to be of the surroundings, all classes together
+
+
+def significant(
+    scanned: Scanned, tally: Tally, candidates: list[Candidate], alarm_rate: float
+) -> list[Spike]:
+    """Candidates that go with a class, at the stated rate of false alarms per data set.
+
+    Half of the rate goes to candidates that stand alone among their surroundings in the whole set, told without the
+    labels: these are few, so that few images of a small class are enough. The other half to all candidates that
+    stand alone among the images of their class.
+    """
+    spatial_level = alarm_rate / 2 / (scanned.images[0].size * LEVELS)
+    tested = [one for c in candidates if (one := test(scanned, tally, c, spatial_level))]
+    alone = sum(one.stands_alone for one in tested)
+    spikes = []
+    for one in tested:
+        corrected = alarm_rate / 2 / scanned.classes / (alone if one.stands_alone else len(candidates))
+        for label in np.flatnonzero(one.p_values <= corrected):
+            spike = as_spike(one, int(label))
+            if spike is not None and is_local(scanned, one, int(label), spatial_level / scanned.classes):
+                spikes.append(spike)
+    return spikes
+
+
+def test(scanned: Scanned, tally: Tally, candidate: Candidate, spatial_level: float) -> Tested | None:
+    """None where no class has the candidate more often than chance explains, before any correction."""
+    carriers = carriers_of(scanned, candidate)
+    p_values = class_p_values(scanned, carriers)
+    at, size = counted(tally, candidate), scanned.padded.shape[1:]
+    alone = spatial_p_value(candidate, int(carriers.sum()), at, size) <= spatial_level
+    if not alone and p_values.min() > LEAST_P:
+        return None
+    sizes = np.bincount(scanned.labels, minlength=scanned.classes)
+    shares = np.bincount(scanned.labels[carriers], minlength=scanned.classes) / sizes
+    return Tested(candidate, carriers, p_values, shares, alone)
+
+
+def as_spike(one: Tested, label: int) -> Spike | None:
+    """The candidate as a spike of the class; None where the shares of the classes differ too little."""
+    others = float(np.delete(one.shares, label).max())
+    isolated = one.candidate.family == "isolated"
+    least = others + LEAST_DIFFERENCE if isolated else LEAST_RATIO * others
+    if one.shares[label] < max(least, LEAST_DIFFERENCE):
+        return None
+    return Spike(label, one.candidate, one.carriers, float(one.shares[label]), others)
+
+
+def is_local(scanned: Scanned, one: Tested, label: int, spatial_level: float) -> bool:
+    """Whether it stands alone among its surroundings, and with sharp edges where its pixels are not isolated."""
+    own = scanned.labels == label
+    if not one.stands_alone:
+        at, size = counted_in(scanned, one.candidate, own), scanned.padded.shape[1:]
+        if spatial_p_value(one.candidate, int((one.carriers & own).sum()), at, size) > spatial_level:
+            return False
+    return one.candidate.family != "anywhere" or has_sharp_edges(scanned, one.candidate, own, one.carriers)
