@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from audit.attack.perturbation import Perturbation
+from audit.attack.search_desk import Answer, DeskJob, SearchDesk
 from audit.attack.surrogate_task import SurrogateTask
 from audit.attack.surrogates import Reading, SurrogateTrainer
 from audit.cells import CellContext, run_cell
@@ -49,6 +50,8 @@ class Engine(Protocol):
     """What the runner needs: score surrogates in order, run cells in any order."""
 
     def score_all(self, jobs: Sequence[tuple[Perturbation, int]]) -> list[Reading]: ...
+
+    def answer_all(self, jobs: Sequence[DeskJob]) -> list[Answer]: ...
 
     def run_cells(
         self, jobs: Sequence[tuple[Cell, Perturbation | None]], on_epoch: Callable[[str, EpochReading], None]
@@ -94,6 +97,7 @@ class InProcessEngine:
     def __init__(self, context: CellContext, task: SurrogateTask | None) -> None:
         self.context, self.task = context, task
         self.trainer: SurrogateTrainer | None = None
+        self.desk: SearchDesk | None = None
 
     def __enter__(self) -> InProcessEngine:
         _prepare_process(self.context)
@@ -114,6 +118,12 @@ class InProcessEngine:
                 scored = self.trainer.score([jobs[i][0] for i in part], seed)
                 readings |= dict(zip(part, scored, strict=True))
         return [readings[i] for i in range(len(jobs))]
+
+    def answer_all(self, jobs: Sequence[DeskJob]) -> list[Answer]:
+        """Answers in the order of the jobs."""
+        if self.desk is None:
+            self.desk = _desk(self.task, self.context)
+        return [self.desk.answer(job) for job in jobs]
 
     def run_cells(
         self, jobs: Sequence[tuple[Cell, Perturbation | None]], on_epoch: Callable[[str, EpochReading], None]
@@ -152,6 +162,12 @@ class ProcessEngine:
     def score_all(self, jobs: Sequence[tuple[Perturbation, int]]) -> list[Reading]:
         """Readings in the order of the jobs."""
         futures = [self.pool.submit(_worker_score, job) for job in jobs]
+        with _clear_death():
+            return [future.result() for future in futures]
+
+    def answer_all(self, jobs: Sequence[DeskJob]) -> list[Answer]:
+        """Answers in the order of the jobs."""
+        futures = [self.pool.submit(_worker_answer, job) for job in jobs]
         with _clear_death():
             return [future.result() for future in futures]
 
@@ -240,6 +256,14 @@ def _worker_score(job: tuple[Perturbation, int]) -> Reading:
     return trainer.score([perturbation], seed)[0]
 
 
+def _worker_answer(job: DeskJob) -> Answer:
+    _check_cancelled()
+    if "desk" not in _worker:
+        _worker["desk"] = _desk(_worker["task"], _worker["context"])
+    desk: SearchDesk = _worker["desk"]
+    return desk.answer(job)
+
+
 def _worker_cell(job: tuple[Cell, Perturbation | None]) -> CellResult:
     cell, perturbation = job
 
@@ -253,3 +277,9 @@ def _trainer(task: SurrogateTask | None, context: CellContext) -> SurrogateTrain
     if task is None:
         raise ValueError("no surrogate task was given to this engine")
     return SurrogateTrainer(task, context.config.search, context.device)
+
+
+def _desk(task: SurrogateTask | None, context: CellContext) -> SearchDesk:
+    if task is None:
+        raise ValueError("no surrogate task was given to this engine")
+    return SearchDesk(task, context.config.search, context.device)

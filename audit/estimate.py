@@ -9,12 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from audit.attack.block_search import CHILDREN, POOL, PROPOSED, ROUNDS, STARTS, SWEEPS
+from audit.attack.closed_form import ClosedForm
+from audit.attack.evoshift import CHILDREN as CHILDREN_RANKED
 from audit.attack.perturbation import Perturbation
+from audit.attack.question import Question
+from audit.attack.search_desk import NETWORKS
 from audit.attack.surrogate_task import surrogate_task
 from audit.attack.surrogates import SurrogateTrainer
 from audit.data.dataset import ImageDataset
-from audit.plan import AuditPlan, Cell
-from audit.results import CLEAN, Recipe
+from audit.plan import AttackSpec, AuditPlan, Cell
+from audit.results import CLEAN, EVOSHIFT, Recipe
 from audit.settings import AuditConfig
 from audit.training.augmentation import Augmented
 from audit.training.optimizers import build_optimizer
@@ -23,6 +28,7 @@ from audit.training.sampling import epoch_steps
 from audit.training.trainer import TrainingImages, accumulate_gradients, fresh_network
 
 TIMED_STEPS = 2
+NEW_BLOCKS = 1.5  # per child of a crossing
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,9 @@ def estimate_audit(
     searches = [attack for attack in plan.searches if any(cell.attack == attack for cell in missing)]
     surrogates = sum(plan.budget(attack, dataset).trainings for attack in searches)
     total += surrogates * time_surrogate(dataset, config, device) if surrogates else 0.0
+    evolved = [attack for attack in searches if attack.attack == EVOSHIFT]
+    if evolved and config.search.closed_form:
+        total += sum(time_closed_form(attack, plan, dataset, device) for attack in evolved)
     return Estimate(total, total / workers, len(missing), surrogates)
 
 
@@ -99,6 +108,35 @@ def time_surrogate(dataset: ImageDataset, config: AuditConfig, device: str) -> f
     images = trainer.population([nothing])
     trainer.train(images, seed=0)
     return timed(lambda: trainer.train(images, seed=0), 1) / few.steps * config.search.steps
+
+
+def time_closed_form(attack: AttackSpec, plan: AuditPlan, dataset: ImageDataset, device: str) -> float:
+    """Seconds of the proposals and rankings of one search: features of every block, and the regressions."""
+    settings, n_classes = plan.config.search, len(dataset.class_names)
+    task = surrogate_task(dataset.train, n_classes, settings, plan.config.search_augmentation)
+    classes = attack.classes or tuple(range(n_classes))
+    question = Question(task, attack.severity, classes, attack.fraction, attack.seed, settings)
+    closed_form = ClosedForm(question, 0, device)
+    edit = (classes[0], 1, 1, (1.0,) * dataset.channels)
+    closed_form.fitness({classes[0]: (edit,)})
+    shades = iter(range(255))
+
+    def fresh() -> object:
+        return closed_form.moments(
+            classes[0], ((classes[0], 2, 2, (next(shades) / 255,) * dataset.channels),)
+        )
+
+    block = timed(fresh, TIMED_STEPS)
+    choices = [((classes[0], 1, 1, (value / 255,) * dataset.channels),) for value in range(8)]
+    closed_form.fitness_of({}, classes[0], choices)
+    fit = timed(lambda: closed_form.fitness_of({}, classes[0], choices), TIMED_STEPS) / len(choices)
+    pool = len(classes) * (POOL + PROPOSED)
+    budget = plan.budget(attack, dataset)
+    ranked = budget.crossings * budget.population * CHILDREN_RANKED
+    proposed = pool + ROUNDS * CHILDREN
+    return NETWORKS * (
+        (proposed + NEW_BLOCKS * ranked) * block + (STARTS * SWEEPS * pool + ROUNDS * CHILDREN + ranked) * fit
+    )
 
 
 def timed(work: Callable[[], object], repeats: int) -> float:

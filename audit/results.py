@@ -93,7 +93,8 @@ class SearchRecord(Record):
     seed: int
     trainings: int
     image_steps: int
-    seconds: float
+    closed_form_readings: int = 0  # combinations of edits ranked without a training
+    seconds: float  # of trainings and readings
     stopped: str  # the stop rule that ended it, in words
     curve: list[Generation]
     finalists: list[Finalist]

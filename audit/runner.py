@@ -69,7 +69,11 @@ def run_audit(
                 for attack in phase:
                     if attack in unsearched:
                         path = store.perturbation_path(attack, artefact_key(attack, plan, dataset))
-                        readings = KeptReadings(engine.score_all, path.with_suffix(".readings.jsonl"))
+                        readings = KeptReadings(
+                            engine.score_all,
+                            path.with_suffix(".readings.jsonl"),
+                            answer_all=engine.answer_all,
+                        )
                         artefact = make_artefact(attack, task, plan, dataset, readings, observer)
                         artefact.save(path)
                         readings.discard()

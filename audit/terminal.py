@@ -223,7 +223,8 @@ def show_comparison(console: Console, result: AuditResult, run_dir: Path) -> Non
     counted = result.conditions[0].accuracy
     console.print(
         f"Accuracy on clean test images, % (95 % interval): {counted.n_images} images in {counted.n_groups} "
-        f"groups, {counted.n_seeds} seed(s); the lower, the stronger the method. Trainings: of surrogates.",
+        f"groups, {counted.n_seeds} seed(s); the lower, the stronger the method. Surrogates: "
+        "trained, and the seconds of the whole search.",
         highlight=False,
         style="dim",
     )
@@ -238,17 +239,21 @@ def comparison_table(result: AuditResult) -> Table:
     synthetic = " [synthetic]" if result.dataset.synthetic and "synthetic" not in result.dataset.name else ""
     table = Table(title=Text(f"{result.dataset.name}{synthetic}"), title_justify="left", box=box.SIMPLE_HEAD)
     pairs = list(dict.fromkeys(c.pair for c in result.conditions))
-    for column in ("method", "N_p", "trainings", *[" ".join(pair) for pair in pairs]):
+    for column in ("method", "N_p", "surrogates", *[" ".join(pair) for pair in pairs]):
         table.add_column(column)
     rows = {(c.pair, c.attack, c.severity): c for c in result.conditions}
-    spent = {(p.attack, p.severity): p.search.trainings for p in result.perturbations if p.search}
+    spent = {
+        (p.attack, p.severity): f"{p.search.trainings}\nin {p.search.seconds:.0f} s"
+        for p in result.perturbations
+        if p.search
+    }
     for attack, severity in sorted(
         {key[1:] for key in rows}, key=lambda place: (place[1], place[0] == EVOSHIFT, place[0])
     ):
         table.add_row(
             attack,
             str(severity),
-            str(spent.get((attack, severity), "")),
+            spent.get((attack, severity), ""),
             *[accuracy_lines(rows.get((pair, attack, severity))) for pair in pairs],
         )
     return table

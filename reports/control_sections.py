@@ -161,14 +161,18 @@ def compare_searches(result: AuditResult, search: ConditionSummary, rival: Condi
 
 def budget_text(result: AuditResult, search: ConditionSummary, rival: ConditionSummary) -> str:
     """'at equal budget (102 surrogate trainings each)', only where the records say so."""
-    spent = []
+    spent, ranked = [], 0
     for condition in (search, rival):
         record = lookups.perturbation(result, condition.attack, condition.severity)
         if record is None or record.search is None:
             return "budgets not recorded"
         spent.append(record.search.trainings)
+        ranked += record.search.closed_form_readings
     if spent[0] == spent[1]:
-        return f"at equal budget ({spent[0]} surrogate trainings each)"
+        besides = (
+            f"; {ranked:,} combinations ranked without a training besides".replace(",", " ") if ranked else ""
+        )
+        return f"at equal budget ({spent[0]} surrogate trainings each{besides})"
     return (
         f"not at equal budget ({words.attack_title(search.attack)} {spent[0]}, "
         f"{words.attack_title(rival.attack)} {spent[1]} surrogate trainings)"

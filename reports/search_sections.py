@@ -37,11 +37,29 @@ def budget_blocks(result: AuditResult) -> list[Block]:
     ]
     note = (
         "Surrogate trainings: all of them, the scoring of the finalists included; exact counts, no interval."
+        f"{closed_form_text(searches)}"
     )
     return [
         Table("Searches and their budget.", columns, rows, note),
         *[Text(text, kind="note") for text in settings_texts(searches)],
     ]
+
+
+def closed_form_text(searches: Sequence[tuple[PerturbationRecord, SearchRecord]]) -> str:
+    """What was ranked without a training, where anything was."""
+    ranked = [
+        f"{words.attack_label(record.attack, record.severity)} {search.closed_form_readings:,}".replace(
+            ",", " "
+        )
+        for record, search in searches
+        if search.closed_form_readings
+    ]
+    if not ranked:
+        return ""
+    return (
+        " Before its trainings a search may rank combinations of pixels by a regression on the features of an "
+        f"untrained network; so many were ranked, within the time given: {', '.join(ranked)}."
+    )
 
 
 def settings_texts(searches: Sequence[tuple[PerturbationRecord, SearchRecord]]) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from audit.attack.baselines import random_control
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import KeptReadings, ScoreAll, SearchRequest
+from audit.attack.search_desk import SearchDesk
 from audit.attack.surrogate_task import SurrogateTask, surrogate_task
 from audit.attack.surrogates import Reading, SurrogateTrainer
 from audit.data.dataset import Images, Labels, Split
@@ -56,6 +57,7 @@ def quick(**changes: object) -> SearchSettings:
             "rescoring_seeds": 2,
             "surrogate": "strided",  # sees positions, and they are what is planted
             "batch_size": 16,
+            "closed_form": False,
             **changes,
         }
     )
@@ -74,6 +76,7 @@ def search_request(
     """A search among the images of `split`, by default with real surrogates in this process."""
     settings = settings or quick()
     task = surrogate_task(split, n_classes, settings, augmentation)
+    desk = SearchDesk(task, settings, "cpu")
     wanted: dict[str, Any] = {
         "train": split,
         "task": task,
@@ -82,7 +85,11 @@ def search_request(
         "fraction": 1.0,
         "seed": settings.seed,
         "settings": settings,
-        "readings": KeptReadings(score_all or real_surrogates(task, settings), readings_file),
+        "readings": KeptReadings(
+            score_all or real_surrogates(task, settings),
+            readings_file,
+            answer_all=lambda jobs: [desk.answer(job) for job in jobs],
+        ),
         "on_generation": lambda generation: None,
         **changes,
     }

@@ -34,8 +34,9 @@ def found_by(request: SearchRequest) -> tuple[Perturbation, SearchRecord]:
 
 def test_recovers_the_planted_pixels_with_real_surrogates_and_repeats_itself() -> None:
     curve: list[Generation] = []
-    found, record = found_by(search_request(planted_split(), on_generation=curve.append))
-    again, _ = found_by(search_request(planted_split()))
+    settings = quick(closed_form=True)
+    found, record = found_by(search_request(planted_split(), settings, on_generation=curve.append))
+    again, _ = found_by(search_request(planted_split(), settings))
     assert {e.label: (e.row, e.col) for e in found.edits} == PLANTED
     assert found == again
     assert record.curve == curve
@@ -156,7 +157,7 @@ def test_the_time_limit_ends_the_search_after_the_generation_under_way() -> None
 
 
 def test_an_interrupted_search_loses_no_generation_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
-    settings = quick(generations=3, steps=20, images=40)
+    settings = quick(generations=3, steps=20, images=40, closed_form=True)
     whole, record = found_by(search_request(planted_split(), settings))
     real = search_request(planted_split(), settings).readings.score_all
     trained = 0
@@ -247,5 +248,6 @@ def test_best_seen_names_different_candidates_best_first() -> None:
 
 def test_a_split_of_constant_images_is_searched_without_a_warning() -> None:
     split = Split(np.zeros((40, 1, 8, 8), dtype=np.uint8), (np.arange(40) % 2).astype(np.int64))
-    found, _ = found_by(search_request(split, quick(generations=1), counted([])))  # type: ignore[arg-type]
+    settings = quick(generations=1, closed_form=True)
+    found, _ = found_by(search_request(split, settings, counted([])))  # type: ignore[arg-type]
     assert found.changed(split.images, split.labels).any(), "one class may go without a mark"

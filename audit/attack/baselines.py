@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from audit.attack.budget import planned_budget
-from audit.attack.search import Found, Ledger, SearchRequest, Wanted
+from audit.attack.edits import Wanted
+from audit.attack.search import Found, Ledger, SearchRequest
 
 RANDOM_SEARCH = "random-search"
 

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from audit.attack.edits import WantedEdit
 from audit.attack.perturbation import Perturbation
-from audit.attack.search import SearchRequest, WantedEdit
+from audit.attack.question import Question
 from audit.data.dataset import Images
 from audit.training.augmentation import augmentation
 
@@ -56,14 +57,14 @@ class Options:
 
 
 class ContrastCodes:
-    """Proposals from the training images of a request."""
+    """Proposals from the training images of a question."""
 
-    def __init__(self, request: SearchRequest) -> None:
-        images, labels = request.task.train_images, request.task.train_labels
-        self.request = request
-        self.around = {label: neighbourhood(images[labels == label]) for label in request.classes}
+    def __init__(self, question: Question) -> None:
+        images, labels = question.task.train_images, question.task.train_labels
+        self.question = question
+        self.around = {label: neighbourhood(images[labels == label]) for label in question.classes}
         self.texture = float(ordinary_contrast(images).mean())
-        kept = survivors(request.image_size, request.task.augmentation, request.settings.seed)
+        kept = survivors(question.image_size, question.task.augmentation, question.settings.seed)
         self.places = np.argwhere(kept)
 
     def proposals(self, count: int, seed: int) -> list[Perturbation]:
@@ -78,9 +79,13 @@ class ContrastCodes:
         return found
 
     def propose(self, draws: np.random.Generator) -> Perturbation:
+        """One proposal."""
+        return self.question.perturbation(self.wanted(draws))
+
+    def wanted(self, draws: np.random.Generator) -> list[WantedEdit]:
         """Classes in random order each take the option whose pattern lies farthest from texture and from all
         patterns taken so far, in standard deviations."""
-        order = [int(label) for label in draws.permutation(self.request.classes)]
+        order = [int(label) for label in draws.permutation(self.question.classes)]
         unmarked = order[-1] if len(order) > 1 and draws.random() < UNMARKED else None
         taken: list[Pattern] = []
         wanted: list[WantedEdit] = []
@@ -88,20 +93,20 @@ class ContrastCodes:
             block = self.block(label, taken, draws, marked=label != unmarked)
             taken.append(self.pattern(block[0]))
             wanted += block
-        return self.request.perturbation(sorted(wanted, key=lambda edit: edit[0]))
+        return sorted(wanted, key=lambda edit: edit[0])
 
     def block(
         self, label: int, taken: Sequence[Pattern], draws: np.random.Generator, marked: bool = True
     ) -> list[WantedEdit]:
         """N_p edits of one class that all carry one pattern, far from those taken; or, not marked, texture."""
         offered = drawn_options(self.around[label], self.places, draws)
-        contrast = offered.patterns[:, : self.request.channels]
+        contrast = offered.patterns[:, : self.question.channels]
         from_texture = np.linalg.norm(contrast, axis=1) / (self.texture + offered.spreads + SPREAD_FLOOR)
         distances = [from_texture, *[distance(offered, *other) for other in taken]]
         best = int(np.argmax(np.min(distances, axis=0)) if marked else np.argmin(from_texture))
         # Further pixels of the class carry the same pattern elsewhere.
         alike = np.argsort(distance(offered, offered.patterns[best], 0.0) + offered.spreads)
-        chosen = [best, *[o for o in alike if o != best]][: self.request.severity]
+        chosen = [best, *[o for o in alike if o != best]][: self.question.severity]
         places, values = offered.places[chosen], offered.values[chosen]
         return [(label, p[0], p[1], v.tolist()) for p, v in zip(places, values, strict=True)]
 

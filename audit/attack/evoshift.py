@@ -2,10 +2,13 @@
 
 Per generation: sample candidates from N(m, sigma^2 C), train one surrogate from scratch on each perturbed
 training set, score by F (4.2), update m, sigma and C with CMA-ES. Generations of closed-form and random starts and of
-their class-wise crossings decide where m begins.
+their class-wise crossings decide where m begins; a surrogate in closed form decides which of them are worth a
+training.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import cma
 import numpy as np
@@ -17,10 +20,12 @@ from audit.attack.contrast_code import ContrastCodes
 from audit.attack.crossing import crossings
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import Found, Ledger, SearchRequest
+from audit.attack.search_desk import NETWORKS, Propose, Screen
 from audit.attack.shortcut import shortcut
 from audit.results import EVOSHIFT
 
 CROSSING_PARTS = 2
+CHILDREN = 12  # of which the closed-form surrogate picks one to be trained
 DIAGONAL_ABOVE = 100  # dimensions; a full covariance matrix cannot be learned in a few hundred trainings
 
 Vector = npt.NDArray[np.float64]
@@ -36,7 +41,8 @@ def evoshift(request: SearchRequest) -> Found:
     space = SearchSpace(request)
     ledger = Ledger(request)
     codes = ContrastCodes(request)
-    candidates = starts(request, codes, budget)
+    rough = RoughRanking(request)
+    candidates = starts(request, codes, budget, rough)
     contenders = {"shortcut start": candidates[0]}
     ledger.generation(candidates)
     starting = (1 + budget.crossings) * budget.population
@@ -44,13 +50,16 @@ def evoshift(request: SearchRequest) -> Found:
         seed = request.settings.seed + len(ledger.curve)
         # In parts of a generation: the second half already descends from the first.
         count = min(budget.population // CROSSING_PARTS, starting - ledger.searched)
-        ledger.generation(crossings(codes, ledger.seen, count, seed))
+        ledger.generation(rough.best_of(crossings(codes, ledger.seen, count, rough.together, seed)))
     if stopped is None:
         start = ledger.race()
         mean, stopped = evolve(space, ledger, budget, start)
         contenders = {"final mean": mean, "race winner": start, **contenders}
-    facts = {"population": budget.population, "dimensions": space.dimensions}
-    return ledger.choose(contenders), ledger.record(EVOSHIFT, stopped, **facts)
+    facts = {
+        "population": budget.population,
+        "dimensions": space.dimensions,
+    }
+    return ledger.choose(contenders), ledger.record(EVOSHIFT, stopped, rough.scored, **facts)
 
 
 def evolve(
@@ -65,13 +74,44 @@ def evolve(
     return space.decode(np.asarray(strategy.result.xfavorite)), stopped
 
 
-def starts(request: SearchRequest, codes: ContrastCodes, budget: Budget) -> list[Perturbation]:
-    """The shortcut of all training images, contrast codes, and uniform draws."""
-    closed_form, _ = shortcut(request)
-    proposals = codes.proposals(budget.population * 3 // 4, request.settings.seed)
+class RoughRanking:
+    """The surrogate in closed form, asked where the images are; without it, its choice is the first of each group."""
+
+    def __init__(self, request: SearchRequest) -> None:
+        self.request, self.scored = request, 0
+        self.together = CHILDREN if request.settings.closed_form else 1
+
+    def proposals(self, count: int) -> list[Perturbation]:
+        """At most `count` different ones, from each network in turn."""
+        if not self.request.settings.closed_form:
+            return []
+        jobs = [Propose(self.request.target, n, -(-count // NETWORKS)) for n in range(NETWORKS)]
+        answers = self.request.readings.answers(jobs)
+        self.scored += sum(answer["scored"] for answer in answers)
+        by_rank = itertools.zip_longest(*[answer["proposals"] for answer in answers])
+        wanted = [edits for rank in by_rank for edits in rank if edits is not None]
+        found = {one.id: one for one in map(self.request.perturbation, wanted)}
+        return list(found.values())[:count]
+
+    def best_of(self, groups: list[list[Perturbation]]) -> list[Perturbation]:
+        """The best of each group."""
+        if not self.request.settings.closed_form:
+            return [group[0] for group in groups]
+        answers = self.request.readings.answers([Screen(self.request.target, tuple(g)) for g in groups])
+        self.scored += sum(answer["scored"] for answer in answers)
+        return [g[int(np.argmax(a["fitness"]))] for g, a in zip(groups, answers, strict=True)]
+
+
+def starts(
+    request: SearchRequest, codes: ContrastCodes, budget: Budget, rough: RoughRanking
+) -> list[Perturbation]:
+    """The shortcut of all training images, proposals of the closed-form surrogate, contrast codes, uniform draws."""
+    found, _ = shortcut(request)
+    proposals = rough.proposals(budget.population // 2)
+    proposals += codes.proposals(budget.population * 3 // 4 - len(proposals), request.settings.seed)
     missing = budget.population - 1 - len(proposals)
     seeds = [request.settings.seed + 1 + i for i in range(missing)]
-    return [closed_form, *proposals, *[request.perturbation(random_edits(request, seed)) for seed in seeds]]
+    return [found, *proposals, *[request.perturbation(random_edits(request, seed)) for seed in seeds]]
 
 
 class SearchSpace:

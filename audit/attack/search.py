@@ -3,6 +3,7 @@ interruption, the choice among finalists."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -14,12 +15,12 @@ import numpy as np
 
 from audit.attack.budget import CONTENDERS, RACE_SEEDS, RACERS, Budget, better_half
 from audit.attack.networks import SURROGATES
-from audit.attack.perturbation import Perturbation, make_perturbation
-from audit.attack.surrogate_task import SurrogateTask
+from audit.attack.perturbation import Perturbation
+from audit.attack.question import Question
+from audit.attack.search_desk import Answer, AnswerAll, DeskJob
 from audit.attack.surrogates import FIT_WINDOW, Reading
 from audit.data.dataset import Split
 from audit.results import Finalist, Generation, SearchRecord
-from audit.settings import SearchSettings
 
 Job = tuple[Perturbation, int]
 """A perturbation and the seed of its surrogate."""
@@ -27,42 +28,15 @@ Job = tuple[Perturbation, int]
 ScoreAll = Callable[[Sequence[Job]], list[Reading]]
 """Readings of jobs, in order; the engine decides where they run."""
 
-WantedEdit = tuple[int, float, float, Sequence[float]]
-"""(class, row, col, C values) before it is made valid."""
-
-Wanted = Sequence[WantedEdit]
-
 
 @dataclass(frozen=True)
-class SearchRequest:
-    """What is looked for, and all that a method may look at: training images only."""
+class SearchRequest(Question):
+    """A question, and all that a method may look at: training images only."""
 
     train: Split
-    task: SurrogateTask  # a draw of `train` for surrogates
-    severity: int  # N_p, edits per class
-    classes: tuple[int, ...]  # that are edited
-    fraction: float  # of each class's images that carry the edits
-    seed: int
-    settings: SearchSettings
     readings: KeptReadings
     on_generation: Callable[[Generation], None]
     source: Perturbation | None = None  # that is transferred to these images
-
-    @property
-    def channels(self) -> int:
-        """1 or 3."""
-        return int(self.train.images.shape[1])
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """(height, width)."""
-        height, width = self.train.images.shape[2:]
-        return int(height), int(width)
-
-    def perturbation(self, wanted: Wanted) -> Perturbation:
-        """The valid perturbation nearest to the wanted edits."""
-        made = make_perturbation(wanted, self.image_size, self.channels, self.task.n_classes)
-        return made.model_copy(update={"fraction": self.fraction, "carrier_seed": self.seed})
 
 
 Found = tuple[Perturbation, SearchRecord | None]
@@ -71,7 +45,7 @@ Found = tuple[Perturbation, SearchRecord | None]
 
 @dataclass
 class KeptReadings:
-    """Scores jobs, and keeps every reading in a file (one JSON object per line).
+    """Scores jobs, and keeps every reading and answer in a file (one JSON object per line).
 
     An interrupted search that starts again asks for the same candidates in the same order; what was read
     before is answered from the file, so it goes on where it was and ends with the same numbers.
@@ -79,8 +53,10 @@ class KeptReadings:
 
     score_all: ScoreAll
     path: Path | None = None
-    seconds: float = 0.0  # spent on the readings so far, earlier sessions included
+    seconds: float = 0.0  # spent on readings and answers so far, earlier sessions included
+    answer_all: AnswerAll = lambda jobs: []  # closed-form proposals and rankings
     known: dict[tuple[str, int], Reading] = field(default_factory=dict)
+    answered: dict[str, Answer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.path is not None and self.path.exists():
@@ -92,11 +68,13 @@ class KeptReadings:
         try:
             entry = json.loads(line)
             seconds = float(entry["seconds"])
-            new = {(str(r["id"]), int(r["seed"])): reading_of(r) for r in entry["readings"]}
+            new = {(str(r["id"]), int(r["seed"])): reading_of(r) for r in entry.get("readings", [])}
+            answered = {str(key): dict(answer) for key, answer in entry.get("answers", {}).items()}
         except (ValueError, KeyError, TypeError, AssertionError):
             return
         self.seconds += seconds
         self.known |= new
+        self.answered |= answered
 
     def __call__(self, jobs: Sequence[Job]) -> list[Reading]:
         """Readings in the order of the jobs."""
@@ -108,17 +86,30 @@ class KeptReadings:
             elapsed = time.monotonic() - started
             self.seconds += elapsed
             self.known |= new
-            self.append(new, elapsed)
+            entries = [{"id": key[0], "seed": key[1], **asdict(reading)} for key, reading in new.items()]
+            self.append({"seconds": elapsed, "readings": entries})
         return [self.known[key] for key in keys]
 
-    def append(self, new: dict[tuple[str, int], Reading], seconds: float) -> None:
-        """All readings of one call as one line, on the disk before the search goes on."""
+    def answers(self, jobs: Sequence[DeskJob]) -> list[Answer]:
+        """Answers in the order of the jobs."""
+        keys = [hashlib.sha256(json.dumps(job.key, sort_keys=True).encode()).hexdigest() for job in jobs]
+        missing = {key: job for key, job in zip(keys, jobs, strict=True) if key not in self.answered}
+        if missing:
+            started = time.monotonic()
+            new = dict(zip(missing, self.answer_all(list(missing.values())), strict=True))
+            elapsed = time.monotonic() - started
+            self.seconds += elapsed
+            self.answered |= new
+            self.append({"seconds": elapsed, "answers": new})
+        return [self.answered[key] for key in keys]
+
+    def append(self, entry: dict[str, object]) -> None:
+        """One call as one line, on the disk before the search goes on."""
         if self.path is None:
             return
-        entries = [{"id": key[0], "seed": key[1], **asdict(reading)} for key, reading in new.items()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as stream:
-            stream.write("\n" + json.dumps({"seconds": seconds, "readings": entries}))
+            stream.write("\n" + json.dumps(entry))
             stream.flush()
             os.fsync(stream.fileno())
 
@@ -252,7 +243,9 @@ class Ledger:
         ]
         return rivals[winner]
 
-    def record(self, method: str, stopped: str, **facts: float | int | str) -> SearchRecord:
+    def record(
+        self, method: str, stopped: str, closed_form_readings: int = 0, **facts: float | int | str
+    ) -> SearchRecord:
         """For the artefact."""
         settings = self.request.settings
         unsaid = {"enabled"} | ({"generations"} if settings.budget is not None else set())
@@ -262,6 +255,7 @@ class Ledger:
             seed=settings.seed,
             trainings=self.trainings,
             image_steps=self.image_steps,
+            closed_form_readings=closed_form_readings,
             seconds=self.request.readings.seconds,
             stopped=stopped,
             curve=self.curve,
