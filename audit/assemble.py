@@ -9,6 +9,7 @@ import numpy as np
 from audit.attack.perturbation import Artefact, Perturbation
 from audit.checks.record import CheckResult
 from audit.data.dataset import ImageDataset
+from audit.data.repaired import repair_summary
 from audit.describe import describe_dataset, png
 from audit.evaluation.comparison import compare_pairs
 from audit.evaluation.conditions import Evidence, robustness_scores, summarize_conditions
@@ -74,6 +75,7 @@ def assemble_result(
         baseline_pair=baseline,
         checks=checks,
         scan=scan,
+        repair=None if config.data.path is None else repair_summary(config.data.path.expanduser()),
         finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance, comparisons),
         limitations=[*search_against_controls(conditions), *limitations(config, dataset, cells)],
         environment=environment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ from audit.cli_data import (
     table_overrides,
 )
 from audit.command_options import AsJson, shareable_command
-from audit.errors import EXIT_DATA, EXIT_PASS
+from audit.errors import EXIT_DATA, EXIT_INCOMPLETE, EXIT_PASS
 
 
 def scan(
@@ -39,11 +40,12 @@ def scan(
 ) -> None:
     """Look for pixels that images of one class share and others do not: marks, stamps, attacks. No training.
 
-    Exit code 0 where no edit is found, 3 where one is.
+    Exit code 0 where no edit is found, 3 where one is, 4 where the images could not be scanned.
     """
     from rich.console import Console
 
     from audit.data.load import load_dataset
+    from audit.data.stored import load_as_stored
     from audit.describe import describe_dataset
     from audit.environment import describe_environment
     from audit.scan.dataset import ScanReport, scan_dataset
@@ -54,22 +56,26 @@ def scan(
     settings = data_settings(data, size, table_overrides(table, label_column, group_column), set_)
     console = Console(stderr=True)
     with TerminalObserver(console) as observer:
-        dataset = load_dataset(settings, observer.images, observer.unpacking)
+        load = load_as_stored if size is None else load_dataset
+        dataset = load(settings, observer.images, observer.unpacking)
+        started = time.monotonic()
         found = scan_dataset(dataset, observer.scanning)
     report = ScanReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shareable_command(sys.argv[1:]),
         dataset=describe_dataset(dataset, []),
+        findings=found.named,
         scan=found.record,
-        affected=found.affected,
         environment=describe_environment("cpu", 1),
+        seconds=time.monotonic() - started,
     )
     folder = out or default_folder("scans", dataset.name)
     write_scan(report, folder)
     show_scan(console, report, folder)
     if as_json:
         typer.echo(json.dumps({"folder": str(folder), **report.model_dump(mode="json")}))
-    raise typer.Exit(EXIT_DATA if found.record.status == "fail" else EXIT_PASS)
+    codes = {"fail": EXIT_DATA, "not run": EXIT_INCOMPLETE}
+    raise typer.Exit(codes.get(found.record.status, EXIT_PASS))
 
 
 def repair(
@@ -96,7 +102,7 @@ def repair(
     console = Console(stderr=True)
     with TerminalObserver(console) as observer:
         told = Observed(observer.images, observer.unpacking, observer.scanning, observer.repairing)
-        record = repair_data(settings, out, shareable_command(sys.argv[1:]), told)
+        record = repair_data(settings, size is None, out, shareable_command(sys.argv[1:]), told)
     show_repair(console, record, out)
     if as_json:
         typer.echo(

@@ -14,14 +14,18 @@ from audit.data.archive import Quotas, unpack
 from audit.data.dataset import ImageDataset
 from audit.data.load import load_dataset
 from audit.data.repaired import REPAIR_FILE
+from audit.data.stored import load_as_stored
 from audit.describe import describe_dataset
 from audit.environment import describe_environment
-from audit.errors import ConfigError
+from audit.errors import ConfigError, DataError
 from audit.recipe import Record
 from audit.results import DatasetRecord, Environment
 from audit.scan.copies import Change, repair_arrays, repair_files
-from audit.scan.dataset import scan_dataset
+from audit.scan.dataset import in_words, scan_dataset
+from audit.scan.findings import edit_record
+from audit.scan.marks import Flagged
 from audit.scan.record import ScanRecord
+from audit.scan.scan import Scan
 from audit.settings import DataSettings
 from audit.store import write_atomic
 
@@ -57,23 +61,30 @@ class Observed:
     repairing: Progress | None = None
 
 
-def repair_data(settings: DataSettings, out: Path, command: str, told: Observed) -> RepairRecord | None:
-    """Scan the data at `settings.path` and write a repaired copy into `out`, which must not exist or be empty, with
-    `repair.json` and `changes.csv`. None, and nothing written, where the scan finds no edits. Raises ConfigError for
-    phantoms and for an `out` in use; DataError for data that are refused."""
+def repair_data(
+    settings: DataSettings, as_stored: bool, out: Path, command: str, told: Observed
+) -> RepairRecord | None:
+    """Scan the data at `settings.path`, `as_stored` or at the size of the settings, and write a repaired copy into
+    `out`, which must not exist or be empty, with `repair.json` and `changes.csv`. None, and nothing written, where the
+    scan finds no edits. Raises ConfigError for phantoms and for an `out` in use; DataError for data that are refused
+    or can not be scanned."""
     if settings.path is None:
         raise ConfigError("data: phantoms have no files to repair; name a folder, a ZIP or a .npz file")
     source = Path(settings.path).expanduser()
     refuse_folder(out, source)
-    dataset = load_dataset(settings, told.reading, told.unpacking)
+    load = load_as_stored if as_stored else load_dataset
+    dataset = load(settings, told.reading, told.unpacking)
+    settings = settings.model_copy(update={"image_size": dataset.image_size[0]})
     found = scan_dataset(dataset, told.scanning)
-    marks = found.scan.marks
-    if not marks:
+    if found.scan is None:
+        raise DataError(f"{dataset.source}: not scanned: {found.record.sentence}")
+    flagged = flagged_marks(found.scan, dataset.class_names)
+    if not flagged:
         return None
     fresh = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
-        copy, changes = write_copy(source, out, dataset, marks, settings, told)
+        copy, changes = write_copy(source, out, dataset, flagged, settings, told)
         again = settings.model_copy(update={"path": str(copy), "cache": False})
         repaired = load_dataset(again, told.reading)
         record = describe_repair(dataset, repaired, found.record, changes, copy, command)
@@ -88,6 +99,17 @@ def repair_data(settings: DataSettings, out: Path, command: str, told: Observed)
     return record
 
 
+def flagged_marks(scan: Scan, class_names: tuple[str, ...]) -> list[Flagged]:
+    """The edits that were found, each with the reason for the list of changes."""
+    return [
+        Flagged(
+            in_words(edit_record(one, scan.scanned), class_names),
+            tuple(spike.candidate for spike in one.spikes),
+        )
+        for one in scan.groups
+    ]
+
+
 def refuse_folder(out: Path, source: Path) -> None:
     """Raises ConfigError where the copy would lie in something else."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -100,25 +122,25 @@ def write_copy(
     source: Path,
     out: Path,
     dataset: ImageDataset,
-    marks: tuple,  # type: ignore[type-arg]
+    flagged: list[Flagged],
     settings: DataSettings,
     told: Observed,
 ) -> tuple[Path, list[Change]]:
     """The copy, and what was changed in it."""
     if source.suffix.lower() == ".npz":
         copy = out / source.name
-        return copy, repair_arrays(source, copy, dataset, marks, settings.square)
+        return copy, repair_arrays(source, copy, dataset, flagged, settings.square)
     root = source if source.name not in ("", "..") else source.resolve()
     if source.is_dir():
         copy = out / root.name
-        return copy, repair_files(root, copy, dataset, marks, settings.square, told.repairing)
+        return copy, repair_files(root, copy, dataset, flagged, settings.square, told.repairing)
     q = settings.quotas
     packed = out / "unpacked"
     packed.mkdir()
     quotas = Quotas(max_files=q.files, max_bytes=q.bytes, max_file_bytes=q.file_bytes, max_ratio=q.ratio)
     unpacked = unpack(source, packed, quotas)
     copy = out / source.stem
-    changes = repair_files(unpacked.root, copy, dataset, marks, settings.square, told.repairing)
+    changes = repair_files(unpacked.root, copy, dataset, flagged, settings.square, told.repairing)
     shutil.rmtree(packed)
     return copy, changes
 
@@ -143,7 +165,7 @@ def describe_repair(
             f"neighbourhood before this audit (original fingerprint {dataset.fingerprint[:12]})"
         ),
         before=before,
-        after=scan_dataset(repaired).record,
+        after=scan_dataset(repaired, measure_limits=False).record,
         images=images,
         pixels=len(changes),
         source=describe_dataset(dataset, []),

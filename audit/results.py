@@ -31,6 +31,7 @@ from audit.recipe import Pair as Pair
 from audit.recipe import Recipe as Recipe
 from audit.recipe import Record as Record
 from audit.recipe import Vib as Vib
+from audit.scan.record import RepairSummary as RepairSummary
 from audit.scan.record import ScanRecord as ScanRecord
 from audit.scan.record import ShortcutFinding as ShortcutFinding
 
@@ -279,6 +280,7 @@ class AuditResult(Record):
     finding: Finding
     checks: list[CheckResult] = Field(default_factory=list)  # of the data
     scan: ScanRecord | None = None  # of shortcuts in the data; None: not run
+    repair: RepairSummary | None = None  # of the data before this audit
     limitations: list[str]
     environment: Environment
     seconds: float  # wall time of this audit, summed over resumes

@@ -19,7 +19,10 @@ from audit.scan.record import ScanRecord
 from audit.terminal_check import STYLES
 
 SHOWN = 20  # findings on the screen
-STRENGTH = "strength: balanced accuracy of a classifier that sees only these pixels, class against rest; guessing 50 %"
+STRENGTH = (
+    "value: of 255; share: of the class's images that carry it, others: of the class that has it most beside; "
+    "strength: balanced accuracy of a classifier that sees these pixels only, class against rest, guessing 50 %"
+)
 
 
 def show_scan(console: Console, report: ScanReport, folder: Path) -> None:
@@ -35,24 +38,44 @@ def show_scan(console: Console, report: ScanReport, folder: Path) -> None:
     verdict = Text(f"{scan.status}: {scan.sentence}", STYLES[scan.status])
     title = f"shortcut scan of {scan.images} images of {report.dataset.name}"
     console.print(Panel(verdict, title=title, title_align="left"))
+    if scan.status == "not run":
+        return
     console.print(
         f"Edits would be reported in {100 * scan.false_alarm_rate:.0f} % of clean data sets at most. Limits:",
         highlight=False,
     )
     for limit in scan.limits:
         console.print(Padding(Text(limit, "dim"), (0, 0, 0, 2)))
+    if scan.detection:
+        console.print(detection_table(scan))
     for label, name in (("findings", SCAN_FILE), ("maps", "map-*.png")):
         console.print(Text(f"{label:8} {folder / name}"), soft_wrap=True)
 
 
+def detection_table(scan: ScanRecord) -> Table:
+    """What was planted, and how much of it was found."""
+    table = Table(
+        title=Text("Measured: marks planted into a copy of these images", "dim"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        style="dim",
+    )
+    for column in ("mark", "share of a class", "classes found"):
+        table.add_column(column)
+    for one in scan.detection:
+        table.add_row(*(Text(cell, "dim") for cell in one.words))
+    return table
+
+
 def show_findings(console: Console, scan: ScanRecord, names: tuple[str, ...], title: str) -> None:
     """The table."""
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, caption=STRENGTH)
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
     for column in HEADER:
         table.add_column(column)
     for finding in scan.findings[:SHOWN]:
         table.add_row(*(Text(cell) for cell in row(finding, names)))
     console.print(table)
+    console.print(Text(STRENGTH, "dim"))
     if len(scan.findings) > SHOWN:
         console.print(f"and {len(scan.findings) - SHOWN} more in {SCAN_FILE}")
 

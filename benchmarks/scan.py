@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from audit.data.dataset import SPLITS, ImageDataset, Images, Labels
 from audit.data.npz import read_npz
 from audit.data.phantoms import make_phantoms
+from audit.scan.plants import Plan, Planted, plant
 from audit.scan.scan import Scan, scan_images
-from benchmarks.plants import Plan, Planted, plant
 from benchmarks.strength import decoded
 
 SCANNED = 0.72  # of the patients or images of a resplit: what training and validation hold of the OCT set

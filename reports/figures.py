@@ -15,6 +15,7 @@ from reports.document import Figure
 from reports.figure_contact import contact_figures
 from reports.figure_images import confusion_figures, example_figures
 from reports.figure_saliency import saliency_figures
+from reports.figure_scan import scan_figures
 from reports.figure_search import search_figures
 from reports.style import ACCENT, BASELINE, CYCLE, INK, MARKERS, MUTED, figure_settings
 
@@ -28,6 +29,7 @@ def write_figures(result: AuditResult, folder: Path) -> list[Figure]:
     figures: list[Figure] = []
     with matplotlib.rc_context(figure_settings(result.dataset.class_names)):  # type: ignore[arg-type]
         figures += contact_figures(result, folder)
+        figures += scan_figures(result, folder)
         figures += test_error_figure(result, folder)
         figures += score_figure(result, folder)
         figures += confusion_figures(result, folder)

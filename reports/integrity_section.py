@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from audit.results import AuditResult, CheckResult
 from reports import words
-from reports.document import Block, Bullets, Column, RowMark, Section, Table, Text
+from reports.document import Block, Bullets, Column, Figure, RowMark, Section, Table, Text
+from reports.scan_blocks import scan_blocks
 
 ORDER = ("fail", "warn", "not run", "pass")
 MARKS: dict[str, RowMark] = {"fail": "alert", "warn": "strong", "not run": "muted"}
 
 
-def integrity_section(result: AuditResult) -> Section:
-    """All checks in one table, failures first; remedies below."""
+def integrity_section(result: AuditResult, figures: list[Figure]) -> Section:
+    """All checks in one table, failures first; remedies below; then the shortcut scan."""
     if not result.checks:
         return Section("Integrity of the data", [Text(f"Checks of the data: {words.NOT_RUN}.")])
     checks = sorted(result.checks, key=lambda check: ORDER.index(check.status))
@@ -29,7 +30,7 @@ def integrity_section(result: AuditResult) -> Section:
     remedies = [remedy(check) for check in checks if check.remedy and check.status in ("fail", "warn")]
     if remedies:
         blocks += [Text("What to do about them:", kind="body"), Bullets(remedies)]
-    return Section("Integrity of the data", blocks)
+    return Section("Integrity of the data", [*blocks, *scan_blocks(result, figures)])
 
 
 MEANING = (

@@ -64,7 +64,7 @@ def build_sections(result: AuditResult, figures: list[Figure]) -> list[Section]:
     return [
         summary_section(result),
         data_section(result, figures),
-        integrity_section(result),
+        integrity_section(result, figures),
         protocol_section(result),
         *results_sections(result, figures),
         limitations_section(result),

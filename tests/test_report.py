@@ -352,8 +352,8 @@ def test_checks_of_the_data_failures_first_with_remedies():
         CheckResult(name="b", title="Leakage", status="fail", sentence="2 patients", remedy="split again"),
         CheckResult(name="c", title="Identity", status="not run", sentence="no DICOM"),
     ]
-    section = integrity_section(example_result().model_copy(update={"checks": checks}))
-    text, table, *_, remedies = section.blocks
+    section = integrity_section(example_result().model_copy(update={"checks": checks}), [])
+    text, table, _, remedies, *scan = section.blocks
     assert isinstance(text, Text) and text.text.startswith(
         "3 checks before any training: 1 fail, 0 warn, 1 not run, 1 pass."
     )
@@ -364,5 +364,6 @@ def test_checks_of_the_data_failures_first_with_remedies():
     ]
     assert table.marks == {0: "alert", 1: "muted"}
     assert isinstance(remedies, Bullets) and remedies.items == ["Leakage: split again"]
-    [alone] = integrity_section(example_result()).blocks
+    assert [block.text for block in scan] == ["Shortcut scan", "The scan for shortcuts was not run."]  # type: ignore[union-attr]
+    [alone] = integrity_section(example_result(), []).blocks
     assert isinstance(alone, Text) and alone.text == "Checks of the data: not run."

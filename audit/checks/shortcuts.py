@@ -11,7 +11,7 @@ REMEDY = (
     "look at the flagged places with: audit scan; have them taken out in a copy with: audit repair; find out "
     "where they come from"
 )
-HEADER = ["class", "kind", "row", "column", "pixels", "share of images", "other classes", "strength"]
+HEADER = ["class", "kind", "row", "column", "pixels", "value", "share", "others", "strength"]
 
 
 def shortcuts(data: CheckInput) -> CheckResult:
@@ -38,7 +38,7 @@ def row(finding: ShortcutFinding, class_names: tuple[str, ...]) -> list[str]:
     """One finding in the words of `HEADER`."""
 
     def percent(share: float | None) -> str:
-        return "not known" if share is None else f"{100 * share:.1f} %"
+        return "not known" if share is None else f"{100 * share:.3g} %"
 
     return [
         class_names[finding.label],
@@ -46,6 +46,7 @@ def row(finding: ShortcutFinding, class_names: tuple[str, ...]) -> list[str]:
         str(finding.row),
         str(finding.col),
         str(finding.pixels),
+        ", ".join(f"{255 * level:.0f}" for level in finding.value),
         percent(finding.share),
         percent(finding.others),
         "too few images" if finding.strength is None else f"{100 * finding.strength:.0f} %",

@@ -61,6 +61,9 @@ class ImageDataset:
     synthetic: bool
     notes: tuple[str, ...] = ()
     files: FileFacts | None = field(default=None, compare=False, repr=False)  # None: arrays, phantoms
+    stored_size: tuple[int, int] | None = field(
+        default=None, compare=False
+    )  # (height, width) of arrays in the file
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:

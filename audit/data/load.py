@@ -18,7 +18,7 @@ from audit.data.folders import list_folders
 from audit.data.headers import with_headers
 from audit.data.listing import Listing, all_files, entries
 from audit.data.npz import KNOWN_SETS, read_npz
-from audit.data.repaired import repair_note
+from audit.data.repaired import repair_summary
 from audit.data.table import Columns
 from audit.data.table_lesions import find_table
 from audit.data.table_listing import list_table
@@ -47,8 +47,8 @@ def load_dataset(
     dataset = _read(settings, progress, unpacking)
     if settings.channels is not None and settings.channels != dataset.channels:
         dataset = _with_channels(dataset, settings.channels)
-    if settings.path is not None and (noted := repair_note(Path(settings.path).expanduser())):
-        dataset = replace(dataset, notes=(*noted, *dataset.notes))
+    if settings.path is not None and (repair := repair_summary(Path(settings.path).expanduser())):
+        dataset = replace(dataset, notes=(repair.note, *dataset.notes))
     if settings.path is not None and settings.licence is not None:
         dataset = replace(dataset, licence=settings.licence)
     return dataset

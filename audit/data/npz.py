@@ -78,7 +78,8 @@ def read_npz(path: Path, image_size: int | None, square: str = "crop") -> ImageD
     labels = {split: _checked_labels(name, split, arrays, len(images[split])) for split in SPLITS}
     groups = _numbered_groups(name, arrays, labels)
     class_names, notes = _class_names(path, arrays, labels)
-    notes += _resize_notes(images["train"].shape[2:], image_size, square)
+    height, width = images["train"].shape[2:]
+    notes += _resize_notes((height, width), image_size, square)
     if image_size is not None:
         images = {split: fit_square(pixels, image_size, square) for split, pixels in images.items()}
     splits = {split: Split(images[split], labels[split], groups.get(split)) for split in SPLITS}
@@ -92,7 +93,14 @@ def read_npz(path: Path, image_size: int | None, square: str = "crop") -> ImageD
         licence=LICENCE_NOT_STATED,
         synthetic=False,
         notes=(*notes, *leak_notes(splits)),
+        stored_size=(height, width),
     )
+
+
+def stored_edge(path: Path) -> int:
+    """Pixels of the short edge of the images in a file. Raises as `read_npz` does."""
+    height, width = _checked_images(path.name, _read_arrays(path))["train"].shape[2:]
+    return min(int(height), int(width))
 
 
 def fit_square(images: Images, size: int, square: str = "crop") -> Images:

@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from audit.results import RepairSummary
+
 REPAIR_FILE = "repair.json"
 
 
-def repair_note(data: Path) -> tuple[str, ...]:
-    """The note that belongs to the data at this path; none where they are no repaired copy."""
+def repair_summary(data: Path) -> RepairSummary | None:
+    """What was repaired in the data at this path; None where they are no repaired copy."""
     try:
         record = json.loads((data.parent / REPAIR_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ()
-    note = record.get("note") if isinstance(record, dict) and record.get("data") == data.name else None
-    return (note,) if isinstance(note, str) else ()
+        if record["data"] != data.name:
+            return None
+        return RepairSummary(
+            note=record["note"],
+            images=record["images"],
+            pixels=record["pixels"],
+            sentence=record["before"]["sentence"],
+            findings=record["before"]["findings"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return None

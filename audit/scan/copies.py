@@ -17,8 +17,7 @@ from PIL import Image, ImageOps
 from audit.data.dataset import SPLITS, ImageDataset
 from audit.data.listing import DICOM, PICTURE, kind_of
 from audit.errors import DataError
-from audit.scan.candidates import Candidate
-from audit.scan.marks import fill, marked
+from audit.scan.marks import Flagged, fill, marked
 from audit.scan.places import Fit
 
 FRAME = re.compile(r", frame ([0-9]+)$")
@@ -26,7 +25,7 @@ LOSSLESS = frozenset({".png", ".tif", ".tiff", ".bmp"})
 CHUNK = 256  # images of an array filled at a time
 
 Square = Any  # "crop" or "pad", as the settings say
-Pixels = list[tuple[int, int]]
+Pixels = list[tuple[int, int, str]]
 
 
 @dataclass(frozen=True)
@@ -39,28 +38,36 @@ class Change:
     left: int
     height: int
     width: int
+    reason: str
 
 
-def marked_pixels(dataset: ImageDataset, marks: tuple[Candidate, ...]) -> Iterator[tuple[str, int, Pixels]]:
-    """(split, position, marked (row, col) at the resolution of the scan) of each image that carries a mark, in
+def marked_pixels(dataset: ImageDataset, flagged: list[Flagged]) -> Iterator[tuple[str, int, Pixels]]:
+    """(split, position, marked (row, col, reason) at the resolution of the scan) of each image that carries a mark, in
     whichever class and split: labels are not looked at."""
     for split in SPLITS:
         images = dataset.split(split).images
         for start in range(0, len(images), CHUNK):
-            found = marked(images[start : start + CHUNK], marks)
-            for offset in np.flatnonzero(found.any(axis=(1, 2))):
-                rows, cols = np.nonzero(found[offset])
-                yield split, start + int(offset), list(zip(rows.tolist(), cols.tolist(), strict=True))
+            chunk = images[start : start + CHUNK]
+            of_image: dict[int, dict[tuple[int, int], str]] = {}
+            for one in flagged:
+                for offset, row, col in np.argwhere(marked(chunk, one.marks)).tolist():
+                    of_image.setdefault(offset, {}).setdefault((row, col), one.reason)
+            for offset in sorted(of_image):
+                yield (
+                    split,
+                    start + offset,
+                    [(*place, why) for place, why in sorted(of_image[offset].items())],
+                )
 
 
 def repair_arrays(
-    source: Path, target: Path, dataset: ImageDataset, marks: tuple[Candidate, ...], square: Square
+    source: Path, target: Path, dataset: ImageDataset, flagged: list[Flagged], square: Square
 ) -> list[Change]:
     """A copy of a MedMNIST-style .npz file."""
     with np.load(source, allow_pickle=False) as archive:
         arrays = {key: archive[key] for key in archive.files if archive[key].dtype.kind != "O"}
     changes = []
-    for split, position, pixels in marked_pixels(dataset, marks):
+    for split, position, pixels in marked_pixels(dataset, flagged):
         images = arrays[f"{split}_images"]
         fit = Fit(images.shape[1], images.shape[2], dataset.image_size[0], square)
         images[position] = filled(images[position], fit, pixels)
@@ -74,7 +81,7 @@ def repair_files(
     source: Path,
     target: Path,
     dataset: ImageDataset,
-    marks: tuple[Candidate, ...],
+    flagged: list[Flagged],
     square: Square,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Change]:
@@ -83,7 +90,7 @@ def repair_files(
     assert dataset.files is not None
     shutil.copytree(source, target)
     by_file: dict[str, dict[int, Pixels]] = {}
-    for split, position, pixels in marked_pixels(dataset, marks):
+    for split, position, pixels in marked_pixels(dataset, flagged):
         shown = dataset.files.names[split][position]
         name, frame = without_frame(shown)
         by_file.setdefault(name, {})[frame] = pixels
@@ -172,11 +179,12 @@ def filled(image: npt.NDArray[Any], fit: Fit, pixels: Pixels) -> npt.NDArray[Any
     """A copy of one image (H, W) or (H, W, C) with these pixels of the scan filled from around them."""
     channels = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
     stack = channels[None].copy()
-    fill(stack, fit.holes(pixels)[None])
+    fill(stack, fit.holes([(row, col) for row, col, _ in pixels])[None])
     return stack[0, 0] if image.ndim == 2 else np.ascontiguousarray(stack[0].transpose(1, 2, 0))
 
 
-def change(image: str, file: str, fit: Fit, pixel: tuple[int, int]) -> Change:
+def change(image: str, file: str, fit: Fit, pixel: tuple[int, int, str]) -> Change:
     """One pixel of the scan as a row of the list."""
-    top, left, bottom, right = fit.box(*pixel)
-    return Change(image, file, top, left, max(bottom - top, 0), max(right - left, 0))
+    row, col, reason = pixel
+    top, left, bottom, right = fit.box(row, col)
+    return Change(image, file, top, left, max(bottom - top, 0), max(right - left, 0), reason)

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import ConfigDict, Field
 
-from audit.checks.inputs import CheckInput
-from audit.data.dataset import ImageDataset, counts_by_class
+from audit.data.dataset import ImageDataset, Labels, counts_by_class
 from audit.recipe import Record
 from audit.results import DatasetRecord, Environment
 from audit.scan.findings import finding_records, maps, strength_of
 from audit.scan.frames import Frame
 from audit.scan.grouping import Group
 from audit.scan.isolation import CONTRAST
-from audit.scan.record import EDITS, ScanRecord, ScanStatus, ShortcutFinding
+from audit.scan.limits import PLANS, detection_limits
+from audit.scan.record import EDITS, FindingKind, ScanRecord, ScanStatus, ShortcutFinding
 from audit.scan.scan import FALSE_ALARM_RATE, Progress, Scan, scan_images
 
 SCAN_FILE = "scan.json"
 SCANNED = ("train", "val")  # test images are for measuring alone
 NAMED = 3  # findings in the sentence
+FEWEST = 2  # images of a class; fewer have nothing in common
 
 
-class AffectedImages(Record):
-    """Who carries one finding."""
+class NamedFinding(Record):
+    """One finding by name, with the files that carry it."""
 
-    finding: int  # position in `findings`
-    images: list[str]  # files as they were given, or "train image 17"; of the finding's class
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    class_name: str = Field(alias="class")
+    kind: FindingKind
+    row: int
+    col: int
+    value: list[float]  # C numbers in [0, 1]
+    share: float | None
+    strength: float | None
+    images: list[str]  # as they were given, or "train image 17"; of the finding's class
 
 
 class ScanReport(Record):
@@ -37,9 +49,10 @@ class ScanReport(Record):
     created: str  # ISO 8601, UTC
     command: str
     dataset: DatasetRecord
+    findings: list[NamedFinding]  # as `scan.findings`, by name
     scan: ScanRecord
-    affected: list[AffectedImages]
     environment: Environment
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -47,33 +60,85 @@ class DatasetScan:
     """A scan of a data set: the record that travels, the names that do not, and what the repair works by."""
 
     record: ScanRecord
-    affected: list[AffectedImages]
-    scan: Scan
+    named: list[NamedFinding]
+    scan: Scan | None  # None: not run
 
 
-def scan_dataset(dataset: ImageDataset, progress: Progress | None = None) -> DatasetScan:
-    """Look for shortcuts in the training and validation images of a data set."""
-    parts = [dataset.split(name) for name in SCANNED if len(dataset.split(name))]
-    groups = [part.groups for part in parts]
-    scan = scan_images(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        None if any(g is None for g in groups) else np.concatenate([g for g in groups if g is not None]),
-        len(dataset.class_names),
-        progress,
-    )
+def scan_dataset(
+    dataset: ImageDataset, progress: Progress | None = None, measure_limits: bool = True
+) -> DatasetScan:
+    """Look for shortcuts in the training and validation images of a data set. `progress(done, total)` counts images,
+    those of the measured limits included."""
+    parts = [name for name in SCANNED if len(dataset.split(name))]
+    own = {name: own_pixels(dataset, name) for name in parts}
+    labels = np.concatenate([dataset.split(name).labels[own[name]] for name in parts])
+    classes = len(dataset.class_names)
+    if np.bincount(labels, minlength=classes).min() < FEWEST:
+        return DatasetScan(not_run(dataset, parts), [], None)
+    images = np.concatenate([dataset.split(name).images[own[name]] for name in parts])
+    groups = joined_groups([dataset.split(name).groups for name in parts], list(own.values()))
+    total = len(labels) * (1 + len(PLANS) if measure_limits else 1)
+
+    def told(before: int) -> Progress | None:
+        return None if progress is None else lambda done, _: progress(before + done, total)
+
+    scan = scan_images(images, labels, groups, classes, told(0))
     findings = finding_records(scan)
     record = ScanRecord(
         status=status_of(findings),
         sentence=sentence(findings, dataset),
-        images=sum(len(part) for part in parts),
+        images=len(labels),
         false_alarm_rate=FALSE_ALARM_RATE,
         strength=strength_of(scan.groups, scan.frames, scan.scanned, None),
         findings=findings,
         maps=maps(scan),
-        limits=limits(dataset),
+        limits=limits(dataset, len(labels) < sum(len(dataset.split(name)) for name in parts)),
+        detection=detection_limits(images, labels, groups, classes, told(len(labels)))
+        if measure_limits
+        else [],
     )
-    return DatasetScan(record, affected(scan, dataset), scan)
+    positions = [(name, int(i)) for name in parts for i in np.flatnonzero(own[name])]
+    return DatasetScan(record, named_findings(scan, findings, dataset, positions), scan)
+
+
+def own_pixels(dataset: ImageDataset, split: str) -> npt.NDArray[np.bool_]:
+    """(N,): images that were not enlarged. Interpolation makes isolated pixels of its own."""
+    size = min(dataset.image_size)
+    if dataset.files is not None:
+        found: npt.NDArray[np.bool_] = dataset.files.sizes[split].min(axis=1) >= size
+        return found
+    enlarged = dataset.stored_size is not None and min(dataset.stored_size) < size
+    return np.full(len(dataset.split(split)), not enlarged)
+
+
+def joined_groups(groups: Sequence[Labels | None], own: Sequence[npt.NDArray[np.bool_]]) -> Labels | None:
+    """Of the images that are scanned; None where any split has none."""
+    known = [part[which] for part, which in zip(groups, own, strict=True) if part is not None]
+    return np.concatenate(known) if len(known) == len(groups) else None
+
+
+def not_run(dataset: ImageDataset, parts: Sequence[str]) -> ScanRecord:
+    """Too few images that were not enlarged."""
+    size = min(dataset.image_size)
+    if dataset.files is not None:
+        edges = np.concatenate([dataset.files.sizes[name].min(axis=1) for name in parts])
+        small = int(edges.min())
+    else:
+        small = min(dataset.stored_size or dataset.image_size)
+    total = sum(len(dataset.split(name)) for name in parts)
+    why = f"a class has fewer than {FEWEST} images"
+    if small < size:
+        why = (
+            f"images smaller than {size} pixels were enlarged, which makes isolated pixels of its own; "
+            f"scan them as they are: audit scan --size {small}"
+        )
+    return ScanRecord(
+        status="not run",
+        sentence=why,
+        images=0,
+        false_alarm_rate=FALSE_ALARM_RATE,
+        limits=[f"None of the {total} images was looked at."],
+    )
 
 
 def status_of(findings: list[ShortcutFinding]) -> ScanStatus:
@@ -118,32 +183,46 @@ def in_words(finding: ShortcutFinding, class_names: tuple[str, ...]) -> str:
     return f"{place} ({100 * finding.share:.3g} % of its images, other classes at most {100 * finding.others:.2g} %)"
 
 
-def affected(scan: Scan, dataset: ImageDataset) -> list[AffectedImages]:
-    """Names of the images of the class that carry each finding, in the order of `finding_records`."""
-    files = dataset.files
-    named = CheckInput(dataset, None if files is None else files.names)
+def named_findings(
+    scan: Scan, findings: list[ShortcutFinding], dataset: ImageDataset, positions: list[tuple[str, int]]
+) -> list[NamedFinding]:
+    """The findings by name, with the images of the class that carry each. `positions`: split and place in it of each
+    scanned image."""
+    names = None if dataset.files is None else dataset.files.names
     found: list[Group | Frame] = [*scan.groups, *scan.frames]
-    return [
-        AffectedImages(
-            finding=number,
-            images=[
-                named.shown(int(i))
-                for i in np.flatnonzero(one.carriers & (scan.scanned.labels == one.label))
-                if one.kind != "low-contrast"
-            ],
+    named = []
+    for one, finding in zip(found, findings, strict=True):
+        carriers = np.flatnonzero(one.carriers & (scan.scanned.labels == one.label))
+        places = [] if one.kind == "low-contrast" else [positions[int(i)] for i in carriers]
+        named.append(
+            NamedFinding(
+                class_name=dataset.class_names[finding.label],
+                kind=finding.kind,
+                row=finding.row,
+                col=finding.col,
+                value=finding.value,
+                share=finding.share,
+                strength=finding.strength,
+                images=[names[split][i] if names else f"{split} image {i + 1}" for split, i in places],
+            )
         )
-        for number, one in enumerate(found)
-    ]
+    return named
 
 
-def limits(dataset: ImageDataset) -> list[str]:
+def limits(dataset: ImageDataset, some_enlarged: bool) -> list[str]:
     """What this scan can not see, in words."""
     height, width = dataset.image_size
     counts = counts_by_class(dataset.train, len(dataset.class_names))
     fewest = min(counts)
+    left_out = (
+        [f"Images smaller than {height} x {width} pixels were enlarged and are left out of the scan."]
+        if some_enlarged
+        else []
+    )
     return [
-        f"The images were scanned at {height} x {width} pixels, as they are trained on: a mark of one pixel in a "
-        "larger file may be averaged away.",
+        *left_out,
+        f"The images were scanned at {height} x {width} pixels: a mark of one pixel in a larger file may be averaged "
+        "away.",
         f"A mark is told from chance by about eight images of a class or more; the smallest class has {fewest} "
         "training images. Rarer marks are missed.",
         f"Marks that differ from their neighbours by fewer than {CONTRAST} of 255 grey levels are found only where "

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from audit.data.dataset import Images
 from audit.scan.frames import Frame
-from audit.scan.grouping import Group
+from audit.scan.grouping import FEW, Group
 from audit.scan.isolation import mirrored
 from audit.scan.marks import marked_at
 from audit.scan.record import ShortcutFinding
@@ -149,7 +149,8 @@ def frame_numbers(found: Frame, scanned: Scanned) -> Floats:
 
 
 def maps(scan: Scan) -> list[str]:
-    """(K,) PNG in base64: the mean image of each class, with a ring around each edit and padding shaded."""
+    """(K,) PNG in base64: the mean image of each class, with a ring around each marked pixel, a box around patches
+    and text, and padding shaded."""
     return [class_map(scan, label) for label in range(scan.scanned.classes)]
 
 
@@ -167,9 +168,17 @@ def class_map(scan: Scan, label: int) -> str:
             colour[shaded] = 0.5 * colour[shaded] + 0.5 * np.array(PADDED)
     drawn = Image.fromarray(np.rint(colour).astype(np.uint8))
     pen = ImageDraw.Draw(drawn)
-    for row, col in [pixel for one in scan.groups if one.label == label for pixel in one.pixels]:
-        x, y, radius = (col + 0.5) * zoom, (row + 0.5) * zoom, 1.5 * zoom + 3
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=MARK, width=2)
+    for one in (group for group in scan.groups if group.label == label):
+        if len(one.pixels) <= FEW:
+            for row, col in one.pixels:
+                x, y, radius = (col + 0.5) * zoom, (row + 0.5) * zoom, 1.5 * zoom + 3
+                pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=MARK, width=2)
+            continue
+        for row, col in one.pixels:
+            pen.rectangle((col * zoom, row * zoom, (col + 1) * zoom - 1, (row + 1) * zoom - 1), fill=MARK)
+        (top, left), (bottom, right) = np.min(one.pixels, axis=0), np.max(one.pixels, axis=0)
+        box = ((left - 1) * zoom, (top - 1) * zoom, (right + 2) * zoom, (bottom + 2) * zoom)
+        pen.rectangle([float(side) for side in box], outline=MARK, width=2)
     file = io.BytesIO()
     drawn.quantize(64).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()

@@ -36,6 +36,14 @@ def marked(images: Images, marks: Sequence[Candidate]) -> Mask:
 
 
 @dataclass(frozen=True)
+class Flagged:
+    """The marks of one finding, and the finding in words."""
+
+    reason: str
+    marks: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
 class Repair:
     """Fills the marked pixels of any images from their neighbourhood; looks at no label. All else stays as it is."""
 

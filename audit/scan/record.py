@@ -42,6 +42,37 @@ class ShortcutFinding(Record):
     not fitted to; guessing reaches 0.5. None: too few images."""
 
 
+class DetectionLimit(Record):
+    """One way to plant, and the classes in which it was found."""
+
+    kind: str
+    count: int  # marks in each class
+    share: float  # of a class's images
+    contrast: float  # grey levels; 255: black or white
+    planted: int  # classes
+    found: int
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """'black or white pixel', '10 %', '4 of 4'."""
+        mark = {"jittered": "pixel that moves by one", "patch": "patch of 3 x 3 pixels"}.get(
+            self.kind, "pixel"
+        )
+        off = f"{mark}, {self.contrast:.0f} of 255 grey levels off"
+        colour = f"black or white {mark}" if self.contrast >= 255 else off
+        return colour, f"{100 * self.share:.0f} %", f"{self.found} of {self.planted}"
+
+
+class RepairSummary(Record):
+    """What was repaired before an audit, from the copy's `repair.json`."""
+
+    note: str
+    images: int  # changed
+    pixels: int  # filled, at the resolution of the scan, over all images
+    sentence: str  # of the scan before
+    findings: list[ShortcutFinding]  # of the scan before
+
+
 class ScanRecord(Record):
     """One scan of the training and validation images of a data set."""
 
@@ -55,3 +86,6 @@ class ScanRecord(Record):
         default_factory=list
     )  # (K,) PNG in base64: flagged pixels over the class's mean image
     limits: list[str] = Field(default_factory=list)  # what this scan can not see, in words
+    detection: list[DetectionLimit] = Field(
+        default_factory=list
+    )  # measured on these images; empty: not measured, too many images

@@ -15,6 +15,7 @@ from scipy import ndimage
 from scipy.stats import norm
 
 from audit.data.dataset import Images, Labels
+from audit.scan.isolation import Mask
 
 CLIP = 24  # grey levels: larger residuals are edges and isolated pixels, which other tests look for
 WINDOW = 9  # pixels: the surroundings whose t is compared, without the pixel itself
@@ -22,6 +23,7 @@ SAFETY = 1.2  # threshold over the Gaussian one: t-values of real images have he
 LEAST_EFFECT = 1.0  # grey levels between the means of a class and of the others
 UNEVENNESS = 0.05  # grey levels squared: rounding, so that a constant background has no infinite t
 CHUNK_PIXELS = 8_000_000
+USABLE = 0.5  # share of a class's images, at least, whose residual at a position says something
 UPPER_QUARTILE = 75
 QUARTILE_OF_NORMAL = 1.15  # 75th percentile of |z|
 
@@ -37,19 +39,23 @@ class LowContrast:
     row: int
     col: int
     effect: float  # grey levels, signed: mean residual of the class minus that of the others
+    own: float  # grey levels: mean residual of the class, without sign
     stands_out: float  # among its surroundings, in units of their spread
 
 
-def low_contrast_pixels(images: Images, labels: Labels, classes: int, alarm_rate: float) -> list[LowContrast]:
+def low_contrast_pixels(
+    images: Images, labels: Labels, unusable: Mask, classes: int, alarm_rate: float
+) -> list[LowContrast]:
     """Pixels of uint8 (N, C, H, W) at the stated rate of false alarms per data set, corrected over all of them.
 
-    The outermost pixels are left out: what is outside of the picture is not known.
+    `unusable` (N, H, W): padding and borders, at whose edges residuals are large for a reason that is known. The
+    outermost pixels are left out: what is outside of the picture is not known.
     """
     tests = classes * images[0].size
     threshold = SAFETY * norm.isf(alarm_rate / 2 / tests)
     found = []
     for channel in range(images.shape[1]):
-        t, effect = t_values(images[:, channel], labels, classes)
+        t, effect, own = t_values(images[:, channel], labels, unusable, classes)
         alone = against_surroundings(t)
         alone[:, [0, -1]] = 0
         alone[:, :, [0, -1]] = 0
@@ -57,7 +63,13 @@ def low_contrast_pixels(images: Images, labels: Labels, classes: int, alarm_rate
             where = (label, row, col)
             found.append(
                 LowContrast(
-                    int(label), channel, int(row), int(col), float(effect[where]), float(abs(alone[where]))
+                    int(label),
+                    channel,
+                    int(row),
+                    int(col),
+                    float(effect[where]),
+                    float(abs(own[where])),
+                    float(abs(alone[where])),
                 )
             )
     return found
@@ -71,24 +83,36 @@ def residuals(plane: Images) -> npt.NDArray[np.float32]:
     return clipped
 
 
-def t_values(plane: Images, labels: Labels, classes: int) -> tuple[Floats, Floats]:
-    """(K, H, W) Welch's t of each class against the others, and the difference of means in grey levels."""
+def t_values(plane: Images, labels: Labels, unusable: Mask, classes: int) -> tuple[Floats, Floats, Floats]:
+    """(K, H, W) Welch's t of each class against the others, the difference of means, and the mean of the class, in grey
+    levels; all 0 where too few images can be used."""
     shape = (classes, *plane.shape[1:])
-    sums, squares = np.zeros(shape), np.zeros(shape)
+    sums, squares, count = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     step = max(1, CHUNK_PIXELS // plane[0].size)
     for start in range(0, len(plane), step):
         chunk, own = residuals(plane[start : start + step]), labels[start : start + step]
+        usable = ~near(unusable[start : start + step])
+        chunk *= usable
         for label in np.unique(own):
-            members = chunk[own == label]
-            sums[label] += members.sum(axis=0, dtype=np.float64)
-            squares[label] += np.square(members).sum(axis=0, dtype=np.float64)
-    count = np.bincount(labels, minlength=classes).astype(float)[:, None, None]
-    rest = count.sum() - count
+            members = own == label
+            sums[label] += chunk[members].sum(axis=0, dtype=np.float64)
+            squares[label] += np.square(chunk[members]).sum(axis=0, dtype=np.float64)
+            count[label] += usable[members].sum(axis=0)
+    sizes = np.bincount(labels, minlength=classes).astype(float)[:, None, None]
+    rest = np.maximum(count.sum(axis=0) - count, 1)
+    enough = (count >= USABLE * sizes) & (rest >= USABLE * (sizes.sum() - sizes))
+    count = np.maximum(count, 1)
     mean, mean_rest = sums / count, (sums.sum(axis=0) - sums) / rest
     variance = squares / count - mean**2 + UNEVENNESS
     variance_rest = (squares.sum(axis=0) - squares) / rest - mean_rest**2 + UNEVENNESS
-    effect = mean - mean_rest
-    return effect / np.sqrt(variance / count + variance_rest / rest), effect
+    effect = np.where(enough, mean - mean_rest, 0)
+    return effect / np.sqrt(variance / count + variance_rest / rest), effect, np.where(enough, mean, 0)
+
+
+def near(mask: Mask) -> Mask:
+    """(N, H, W): the mask and its eight neighbours."""
+    grown: Mask = ndimage.maximum_filter(mask.view(np.uint8), (1, 3, 3)).view(bool)
+    return grown
 
 
 def against_surroundings(t: Floats) -> Floats:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from audit.data.dataset import Images, Labels
 from audit.scan.candidates import Candidate, find_candidates
 from audit.scan.frames import Frame, border_frames, padding_frames
@@ -42,22 +44,26 @@ def scan_images(
     scanned = Scanned(images, labels, groups, counted.padded, classes)
     # Half of the stated rate to each of the two searches for edits.
     spikes = significant(scanned, counted, find_candidates(counted), FALSE_ALARM_RATE / 2)
-    spikes += low_contrast_spikes(scanned, spikes)
+    borders = border_frames(scanned, FALSE_ALARM_RATE)
+    spikes += low_contrast_spikes(scanned, spikes, borders)
     return Scan(
         groups=group(spikes, labels),
-        frames=padding_frames(scanned, FALSE_ALARM_RATE) + border_frames(scanned, FALSE_ALARM_RATE),
+        frames=padding_frames(scanned, FALSE_ALARM_RATE) + borders,
         scanned=scanned,
     )
 
 
-def low_contrast_spikes(scanned: Scanned, known: list[Spike]) -> list[Spike]:
+def low_contrast_spikes(scanned: Scanned, known: list[Spike], borders: list[Frame]) -> list[Spike]:
     """Pixels that stand out on the mean once the marks found already are taken out. Which images carry them can not
-    be told: all images of the class are taken to. Where several classes differ at a pixel, the one that does so most
-    is named: the others differ from it."""
+    be told: all images of the class are taken to. Where several classes differ at a pixel, the one whose own pixel
+    stands out most is named: the others differ from it."""
     images = Repair(tuple({spike.candidate: None for spike in known}))(scanned.images)
-    pixels = low_contrast_pixels(images, scanned.labels, scanned.classes, FALSE_ALARM_RATE / 2)
+    unusable = scanned.padded.copy()
+    for border in borders:
+        unusable[np.ix_(border.carriers, *map(np.unique, np.nonzero(border.where)))] = True
+    pixels = low_contrast_pixels(images, scanned.labels, unusable, scanned.classes, FALSE_ALARM_RATE / 2)
     spikes: list[Spike] = []
-    for pixel in sorted(pixels, key=lambda pixel: -pixel.stands_out):
+    for pixel in sorted(pixels, key=lambda pixel: -pixel.own):
         mark = Candidate(
             pixel.channel, pixel.row, pixel.col, 0, LEVELS - 1, "low-contrast", abs(pixel.effect)
         )

@@ -1,4 +1,4 @@
-"""Marks planted into clean images, for the evidence of the shortcut scan: what, where, how often, how strong."""
+"""Marks planted into a copy of images, to measure what the shortcut scan finds: what, where, how often, how strong."""
 
 from __future__ import annotations
 
