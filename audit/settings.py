@@ -145,6 +145,7 @@ class SearchSettings(Settings):
     fitness: Literal["cross-entropy", "probability"] = "probability"
     loss_weight: float = Field(2.0, ge=0)  # of the mean training loss, which is subtracted
     domain_weight: float = Field(0.0, ge=0)  # w of the domain divergence (2.7)
+    scan_weight: float = Field(0.0, ge=0)  # of the share of classes that the shortcut scan flags: evades it
     closed_form: bool = True  # a surrogate without training proposes and ranks what is worth one
     surrogate: Literal["pooled", "strided", "graynet", "colornet"] = "pooled"
     optimizer: str = "adam"  # of the surrogates

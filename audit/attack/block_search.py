@@ -12,7 +12,7 @@ import numpy as np
 
 from audit.attack.closed_form import ClosedForm
 from audit.attack.contrast_code import ContrastCodes
-from audit.attack.edits import Block, moved
+from audit.attack.edits import Block, WantedEdit, moved
 from audit.attack.question import Question
 
 POOL = 48  # contrast codes per class
@@ -59,7 +59,7 @@ def block_pool(
 ) -> dict[int, list[Block]]:
     """Blocks of each class to choose from."""
     pool = {
-        label: [question.block(codes.block(label, [], draws, draws.random() < MARKED)) for _ in range(POOL)]
+        label: [question.block(drawn(question, codes, label, draws)) for _ in range(POOL)]
         for label in question.classes
     }
     for _ in range(PROPOSED):
@@ -67,6 +67,15 @@ def block_pool(
         for label in question.classes:
             pool[label].append(question.block([edit for edit in wanted if edit[0] == label]))
     return pool
+
+
+def drawn(
+    question: Question, codes: ContrastCodes, label: int, draws: np.random.Generator
+) -> list[WantedEdit]:
+    """A new block of one class: a contrast code; where the search evades the scan, mostly a faint one."""
+    if question.settings.scan_weight > 0 and draws.random() < MARKED:
+        return codes.faint(label, draws)
+    return codes.block(label, [], draws, marked=draws.random() < MARKED)
 
 
 def ascend(
@@ -107,7 +116,7 @@ def refine(
             elif kind < MOVED + AWAY:
                 wanted = codes.block(label, others, draws)
             else:
-                wanted = codes.block(label, [], draws, marked=draws.random() < 0.5)
+                wanted = drawn(question, codes, label, draws)
             children.append(question.block(wanted))
         fitness = closed_form.fitness_of(blocks, label, children)
         best = int(fitness.argmax())

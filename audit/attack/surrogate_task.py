@@ -23,6 +23,14 @@ class SurrogateTask:
     augmentation: str = NO_DEFENCE  # what the search knows of its victims
     preprocessing: str = NO_DEFENCE
 
+    @property
+    def all_images(self) -> tuple[Images, Labels]:
+        """Both parts together."""
+        return (
+            np.concatenate([self.train_images, self.held_images]),
+            np.concatenate([self.train_labels, self.held_labels]),
+        )
+
 
 def surrogate_task(
     train: Split, n_classes: int, settings: SearchSettings, augmentation: str = NO_DEFENCE

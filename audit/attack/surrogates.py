@@ -19,6 +19,7 @@ from audit.attack.networks import SURROGATES, population_of
 from audit.attack.perturbation import Perturbation
 from audit.attack.population_images import PopulationImages, population_images
 from audit.attack.surrogate_task import SurrogateTask
+from audit.scan.penalty import flagged_share
 from audit.settings import SearchSettings
 from audit.training.augmentation import augmentation, main_labels, mixed_loss
 from audit.training.optimizers import OPTIMIZERS, build_optimizer
@@ -93,6 +94,8 @@ class SurrogateTrainer:
         if self.settings.domain_weight > 0:
             changed = perturbation.apply(self.task.held_images, self.task.held_labels)
             value += self.settings.domain_weight * domain_divergence(self.task.held_images, changed)
+        if self.settings.scan_weight > 0:
+            value -= self.settings.scan_weight * flagged_share(perturbation, *self.task.all_images)
         # The mean of a window is rounded.
         fitted = accuracy >= self.settings.fit_accuracy - 1e-6
         return Reading(value, fitted, self.settings.steps, tuple(by_class.tolist()))
