@@ -24,6 +24,16 @@ def noise_images(n: int, size: int, channels: int, seed: int) -> Images:
     return generator.integers(90, 166, size=(n, channels, size, size)).astype(np.uint8)
 
 
+def textured(n: int, size: int = 32, channels: int = 1, seed: int = 0) -> Images:
+    """Smooth structures with a little noise, no two alike: pictures without a mark."""
+    draws = np.random.default_rng(seed)
+    coarse = draws.integers(40, 200, (n, channels, size // 8, size // 8)).astype(float)
+    large = np.repeat(np.repeat(coarse, 8, axis=2), 8, axis=3)
+    for axis in (2, 3):
+        large = (np.roll(large, 1, axis) + large + np.roll(large, -1, axis)) / 3
+    return (large + draws.normal(0, 4, large.shape)).clip(0, 255).astype(np.uint8)
+
+
 def balanced_labels(n: int, n_classes: int) -> Labels:
     """0, 1, .., K-1, 0, 1, .."""
     return (np.arange(n) % n_classes).astype(np.int64)

@@ -23,17 +23,7 @@ from audit.scan.saturation import padding
 from audit.scan.scan import Scan, scan_images
 from audit.scan.significance import Scanned, class_p_values
 from audit.scan.strength import balanced_accuracy
-from tests.planted import balanced_labels
-
-
-def textured(n: int, size: int = 32, channels: int = 1, seed: int = 0) -> Images:
-    """Smooth structures with a little noise, no two alike: pictures without a mark."""
-    draws = np.random.default_rng(seed)
-    coarse = draws.integers(40, 200, (n, channels, size // 8, size // 8)).astype(float)
-    large = np.repeat(np.repeat(coarse, 8, axis=2), 8, axis=3)
-    for axis in (2, 3):
-        large = (np.roll(large, 1, axis) + large + np.roll(large, -1, axis)) / 3
-    return (large + draws.normal(0, 4, large.shape)).clip(0, 255).astype(np.uint8)
+from tests.planted import balanced_labels, textured
 
 
 def findings(images: Images, labels: Labels, groups: Labels | None = None) -> list[ShortcutFinding]:
