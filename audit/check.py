@@ -67,15 +67,16 @@ def without_names(checks: list[CheckResult]) -> list[CheckResult]:
 
 def check_data(
     dataset: ImageDataset,
+    as_stored: ImageDataset,
     command: str,
     folder: Path,
     progress: Callable[[int, int], None] | None = None,
     scanning: Callable[[int, int], None] | None = None,
 ) -> DataCheck:
-    """Scan and check a data set, and write `check.json` into `folder`. `progress(done, total)` counts checks,
-    `scanning` images."""
+    """Check a data set, scan it for shortcuts in the resolution `as_stored`, and write `check.json` into `folder`.
+    `progress(done, total)` counts checks, `scanning` images."""
     start = time.monotonic()
-    scan = scan_dataset(dataset, scanning).record
+    scan = scan_dataset(as_stored, scanning).record
     checks = check_dataset(dataset, scan, progress)
     statuses = {check.status for check in checks}
     found = DataCheck(

@@ -62,6 +62,7 @@ def check(
 
     from audit.check import CONTACT_SHEET, check_data
     from audit.data.load import load_dataset
+    from audit.data.stored import load_as_stored
     from audit.terminal import TerminalObserver
     from audit.terminal_check import show_checks
     from reports.figure_contact import write_contact_sheet
@@ -72,7 +73,8 @@ def check(
         dataset = load_dataset(settings, observer.images, observer.unpacking)
         folder = out or default_folder("checks", dataset.name)
         command = shareable_command(sys.argv[1:])
-        found = check_data(dataset, command, folder, observer.checks, observer.scanning)
+        stored = load_as_stored(settings, observer.images) if size is None else dataset
+        found = check_data(dataset, stored, command, folder, observer.checks, observer.scanning)
         write_contact_sheet(found.dataset, folder / CONTACT_SHEET)
     show_checks(console, found, folder)
     if as_json:

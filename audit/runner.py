@@ -21,11 +21,16 @@ from audit.errors import DataError
 from audit.plan import AttackSpec, AuditPlan, Cell, digest, search_settings
 from audit.results import CLEAN, AuditResult, CellResult, EpochReading, Generation
 from audit.scan.dataset import scan_dataset
+from audit.scan.record import ScanRecord
 from audit.store import RunStore
 
 
 class Observer(Protocol):
     """Is told what happens; decides nothing."""
+
+    def scanning(self, done: int, total: int) -> None: ...
+
+    def scanned(self, scan: ScanRecord) -> None: ...
 
     def cells_started(self, cells: Sequence[Cell], already_done: int) -> None: ...
 
@@ -46,6 +51,7 @@ def run_audit(
     """Do what is not done yet, and write `results.json`. Interrupted, the same call goes on from there."""
     store = RunStore(run_dir)
     created = store.begin(plan, dataset.fingerprint)
+    scan = kept_scan(dataset, store, observer)
     device = choose_device(plan.config.device, plan.config.deterministic)
     workers = worker_count(plan.config, device)
     artefacts = {
@@ -92,7 +98,6 @@ def run_audit(
                     results[result.id] = result
                     observer.cell_done(result)
         store.log(session, "finished")
-    scan = scan_dataset(dataset).record
     found = assemble_result(
         plan,
         dataset,
@@ -111,6 +116,16 @@ def run_audit(
     )
     found.save(run_dir / "results.json")
     return found
+
+
+def kept_scan(dataset: ImageDataset, store: RunStore, observer: Observer) -> ScanRecord:
+    """What the training images give away before anything is changed: told first, and looked for once."""
+    scan = store.read_scan(dataset.fingerprint)
+    if scan is None:
+        scan = scan_dataset(dataset, observer.scanning).record
+        store.save_scan(scan, dataset.fingerprint)
+    observer.scanned(scan)
+    return scan
 
 
 def phases(plan: AuditPlan) -> list[list[AttackSpec]]:

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from audit import __version__
 from audit.errors import RunDirectoryError
 from audit.results import CellResult
+from audit.scan.record import ScanRecord
 
 if TYPE_CHECKING:
     from audit.plan import AttackSpec, AuditPlan
+
+
+SCAN_FILE = "data-scan.json"
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -97,6 +102,21 @@ class RunStore:
         except (OSError, ValueError):
             return None
         return result if result.id == cell_id and result.status == "done" else None
+
+    def save_scan(self, scan: ScanRecord, fingerprint: str) -> None:
+        """Keep the scan of the data with this fingerprint."""
+        kept = {"fingerprint": fingerprint, "version": __version__, "scan": scan.model_dump(mode="json")}
+        write_atomic(self.folder / SCAN_FILE, json.dumps(kept))
+
+    def read_scan(self, fingerprint: str) -> ScanRecord | None:
+        """The scan of the data with this fingerprint; None where it is missing, damaged or of another version."""
+        try:
+            kept = json.loads((self.folder / SCAN_FILE).read_text(encoding="utf-8"))
+            if (kept["fingerprint"], kept["version"]) != (fingerprint, __version__):
+                return None
+            return ScanRecord.model_validate(kept["scan"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def perturbation_path(self, attack: AttackSpec, key: str) -> Path:
         """`perturbations/<attack>-<key>.json`; `key` is the hash of all that defines the search."""

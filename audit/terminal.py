@@ -34,6 +34,7 @@ from audit.results import (
     EpochReading,
     Generation,
 )
+from audit.scan.record import ScanRecord
 
 NOTES = 6  # on fit and clean accuracy that stand under the table; the report has all
 VERDICT_STYLE = {"vulnerable": "bold red", "within tolerance": "bold green"}
@@ -88,6 +89,16 @@ class TerminalObserver:
     def scanning(self, done: int, total: int) -> None:
         """Progress of the scan for shortcuts."""
         self.count("scanning for shortcuts (images)", done, total)
+
+    def scanned(self, scan: ScanRecord) -> None:
+        """What training on these images has to be read with."""
+        if scan.status in ("warn", "fail"):
+            self.say(
+                Text(
+                    f"shortcut scan, {scan.status}: {scan.sentence}",
+                    style="bold red" if scan.status == "fail" else "yellow",
+                )
+            )
 
     def repairing(self, done: int, total: int) -> None:
         """Progress of a repair."""

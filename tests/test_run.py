@@ -89,7 +89,7 @@ def test_what_a_run_directory_holds(tiny: TinyRun) -> None:
         name: [f for f in files if f.startswith(f"{name}/")] for name in ("cells", "perturbations", "figures")
     }
     assert {f for f in files if "/" not in f} == {
-        "config.yaml", "events.jsonl", "plan.json", "report.pdf", "results.json",
+        "config.yaml", "data-scan.json", "events.jsonl", "plan.json", "report.pdf", "results.json",
     }  # fmt: skip
     plan = json.loads((tiny.folder / "plan.json").read_text())
     assert sorted(by_folder["cells"]) == sorted(f"cells/{cell['id']}.json" for cell in plan["cells"])
@@ -99,7 +99,7 @@ def test_what_a_run_directory_holds(tiny: TinyRun) -> None:
     ]  # fmt: skip
     assert by_folder["figures"]
     assert all(name.endswith(".svg") for name in by_folder["figures"])
-    assert sum(map(len, by_folder.values())) + 5 == len(files)
+    assert sum(map(len, by_folder.values())) + 6 == len(files)
     assert (tiny.folder / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 

@@ -11,11 +11,13 @@ from PIL import Image
 
 from audit.data.load import load_dataset
 from audit.data.stored import fitting_edge, load_as_stored
+from audit.results import AuditResult
 from audit.settings import DataSettings
 from tests.class_folders import write
 from tests.command_line import Command, make_command
 from tests.planted import balanced_labels, textured
 from tests.test_repair import COUNT, PLACES, SIZE, write_marked_folder, write_marked_npz
+from tests.tiny_audit import as_options
 
 
 @pytest.fixture
@@ -94,6 +96,40 @@ def test_phantoms_are_called_synthetic(audit: Command) -> None:
     assert done.code == 0
     assert "synthetic" in json.loads(done.out)["dataset"]["name"]
     assert "synthetic" in done.err
+
+
+def test_the_check_of_the_data_looks_at_the_images_as_they_are_stored(audit: Command, tmp_path: Path) -> None:
+    done = audit("check", write_marked_npz(tmp_path), "--json")  # by default at 64 pixels; these have 32
+    assert done.code == 3
+    told = json.loads(done.out)
+    check = next(check for check in told["checks"] if check["name"] == "shortcuts")
+    assert check["status"] == "fail"
+    assert told["scan"]["image_size"] == [SIZE, SIZE]
+    assert [row[1:4] for row in check["details"]] == [["pixel", "5", "21"], ["pixel", "25", "7"]]
+
+
+def test_an_audit_tells_of_marks_before_it_trains(audit: Command, tmp_path: Path) -> None:
+    options = as_options(data__image_size=SIZE, severities="[0]", seeds="[0]", training__epochs=1)
+    done = audit("run", "oct", "--data", write_marked_npz(tmp_path), *options, "--out", tmp_path / "out")
+    assert done.code in (0, 4)
+    told = done.err.index("shortcut scan, fail: 2 marks give away 2 of 2 classes")
+    assert told < done.err.index("small-cnn adam none, clean, seed 0")
+    result = AuditResult.load(tmp_path / "out" / "results.json")
+    assert result.scan is not None
+    assert [finding.row for finding in result.scan.findings] == [5, 25]
+
+
+def test_an_audit_of_a_repaired_copy_says_so(audit: Command, tmp_path: Path) -> None:
+    audit("repair", write_marked_npz(tmp_path), "--out", tmp_path / "copy")
+    options = as_options(data__image_size=SIZE, severities="[0]", seeds="[0]", training__epochs=1)
+    done = audit("run", "oct", "--data", tmp_path / "copy" / "ward.npz", *options, "--out", tmp_path / "out")
+    assert "shortcut scan" not in done.err
+    result = AuditResult.load(tmp_path / "out" / "results.json")
+    assert result.repair is not None
+    assert (result.repair.images, [finding.row for finding in result.repair.findings]) == (COUNT, [5, 25])
+    assert result.repair.note in result.dataset.notes
+    assert result.scan is not None
+    assert result.scan.status == "pass"
 
 
 # ---- audit repair

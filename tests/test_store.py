@@ -12,6 +12,7 @@ import pytest
 from audit.errors import RunDirectoryError
 from audit.plan import AuditPlan, plan_audit
 from audit.results import CellResult
+from audit.scan.record import ScanRecord
 from audit.store import RunStore, default_folder, write_atomic
 from tests.tiny_audit import tiny_config, tiny_dataset
 
@@ -161,6 +162,20 @@ def test_missing_damaged_failed_or_foreign_cells_are_trained_again(store: RunSto
 
 
 # ---- events
+
+
+def test_the_scan_is_kept_for_these_data_and_this_version(store: RunStore, plan: AuditPlan) -> None:
+    store.begin(plan, "data-1")
+    scan = ScanRecord(status="pass", sentence="nothing", images=8, false_alarm_rate=0.01)
+    assert store.read_scan("data-1") is None
+    store.save_scan(scan, "data-1")
+    assert store.read_scan("data-1") == scan
+    assert store.read_scan("data-2") is None
+    kept = json.loads((store.folder / "data-scan.json").read_text())
+    (store.folder / "data-scan.json").write_text(json.dumps({**kept, "version": "0.0.1"}))
+    assert store.read_scan("data-1") is None
+    (store.folder / "data-scan.json").write_text("{")
+    assert store.read_scan("data-1") is None
 
 
 def test_seconds_are_summed_over_sessions(store: RunStore) -> None:

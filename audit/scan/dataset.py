@@ -88,6 +88,7 @@ def scan_dataset(
         status=status_of(findings),
         sentence=sentence(findings, dataset),
         images=len(labels),
+        image_size=dataset.image_size,
         false_alarm_rate=FALSE_ALARM_RATE,
         strength=strength_of(scan.groups, scan.frames, scan.scanned, None),
         findings=findings,
@@ -136,6 +137,7 @@ def not_run(dataset: ImageDataset, parts: Sequence[str]) -> ScanRecord:
         status="not run",
         sentence=why,
         images=0,
+        image_size=dataset.image_size,
         false_alarm_rate=FALSE_ALARM_RATE,
         limits=[f"None of the {total} images was looked at."],
     )

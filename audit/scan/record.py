@@ -79,6 +79,7 @@ class ScanRecord(Record):
     status: ScanStatus  # fail: edits; warn: borders and padding that tell a class; pass: neither
     sentence: str  # the result in plain words, with numbers
     images: int  # scanned
+    image_size: tuple[int, int] | None = None  # (H, W) pixels, of the rows and columns of the findings
     false_alarm_rate: float  # stated: share of clean data sets in which edits would be reported
     strength: float | None = None  # of all classes, from all flagged pixels; guessing reaches 1 / K
     findings: list[ShortcutFinding] = Field(default_factory=list)
