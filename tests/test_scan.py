@@ -19,6 +19,7 @@ from audit.scan.isolation import CONTRAST, TWINS, isolated
 from audit.scan.limits import PLANS, detection_limits, found_classes
 from audit.scan.plants import Plan, plant
 from audit.scan.record import ShortcutFinding
+from audit.scan.residuals import against_surroundings
 from audit.scan.saturation import padding
 from audit.scan.scan import Scan, scan_images
 from audit.scan.significance import Scanned, class_p_values
@@ -112,6 +113,17 @@ def test_low_contrast_shows_on_the_mean_of_a_class() -> None:
     assert (found.label, found.kind, found.row, found.col) == (1, "low-contrast", 12, 20)
     assert found.share is None and found.images is None
     assert found.contrast == pytest.approx(8, abs=1.5)
+
+
+def test_what_padding_surrounds_has_nothing_to_stand_out_from() -> None:
+    """Digits on black: where little else than padding lies around a stroke, the stroke would be a mark."""
+    enough = np.zeros((1, 24, 24), dtype=bool)
+    enough[0, 10:13, 10:13] = True
+    t = np.where(enough, 10.0, 0.0)
+    assert not against_surroundings(t, enough).any()
+    lone = np.zeros((1, 24, 24))
+    lone[0, 11, 11] = 10
+    assert against_surroundings(lone, np.ones((1, 24, 24), dtype=bool))[0, 11, 11] == 10
 
 
 def test_marks_of_all_classes_give_none_away() -> None:
@@ -214,6 +226,7 @@ def test_real_sets_hold_no_edits(shared_data: Path) -> None:
     for folder, file, frames in (
         ("oct-kermany1000", "oct_kermany1000_64.npz", []),
         ("derm-isic7", "derm_isic7_64.npz", ["padding"]),
+        ("mnist-subset", "mnist_28.npz", []),
     ):
         data = read_npz(shared_data / folder / file, None)
         found = finding_records(

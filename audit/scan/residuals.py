@@ -24,6 +24,7 @@ LEAST_EFFECT = 1.0  # grey levels between the means of a class and of the others
 UNEVENNESS = 0.05  # grey levels squared: rounding, so that a constant background has no infinite t
 CHUNK_PIXELS = 8_000_000
 USABLE = 0.5  # share of a class's images, at least, whose residual at a position says something
+SURROUNDED = 0.9  # share of the surroundings, at least, that say something
 UPPER_QUARTILE = 75
 QUARTILE_OF_NORMAL = 1.15  # 75th percentile of |z|
 
@@ -55,8 +56,8 @@ def low_contrast_pixels(
     threshold = SAFETY * norm.isf(alarm_rate / 2 / tests)
     found = []
     for channel in range(images.shape[1]):
-        t, effect, own = t_values(images[:, channel], labels, unusable, classes)
-        alone = against_surroundings(t)
+        t, effect, own, enough = t_values(images[:, channel], labels, unusable, classes)
+        alone = against_surroundings(t, enough)
         alone[:, [0, -1]] = 0
         alone[:, :, [0, -1]] = 0
         for label, row, col in np.argwhere((np.abs(alone) > threshold) & (np.abs(effect) >= LEAST_EFFECT)):
@@ -83,9 +84,11 @@ def residuals(plane: Images) -> npt.NDArray[np.float32]:
     return clipped
 
 
-def t_values(plane: Images, labels: Labels, unusable: Mask, classes: int) -> tuple[Floats, Floats, Floats]:
+def t_values(
+    plane: Images, labels: Labels, unusable: Mask, classes: int
+) -> tuple[Floats, Floats, Floats, Mask]:
     """(K, H, W) Welch's t of each class against the others, the difference of means, and the mean of the class, in grey
-    levels; all 0 where too few images can be used."""
+    levels; all 0 where too few images can be used; and where enough can."""
     shape = (classes, *plane.shape[1:])
     sums, squares, count = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     step = max(1, CHUNK_PIXELS // plane[0].size)
@@ -106,7 +109,12 @@ def t_values(plane: Images, labels: Labels, unusable: Mask, classes: int) -> tup
     variance = squares / count - mean**2 + UNEVENNESS
     variance_rest = (squares.sum(axis=0) - squares) / rest - mean_rest**2 + UNEVENNESS
     effect = np.where(enough, mean - mean_rest, 0)
-    return effect / np.sqrt(variance / count + variance_rest / rest), effect, np.where(enough, mean, 0)
+    return (
+        effect / np.sqrt(variance / count + variance_rest / rest),
+        effect,
+        np.where(enough, mean, 0),
+        enough,
+    )
 
 
 def near(mask: Mask) -> Mask:
@@ -115,11 +123,15 @@ def near(mask: Mask) -> Mask:
     return grown
 
 
-def against_surroundings(t: Floats) -> Floats:
-    """(K, H, W): t minus the median of its surroundings, in units of their spread, at least one."""
+def against_surroundings(t: Floats, enough: Mask) -> Floats:
+    """(K, H, W): t minus the median of its surroundings, in units of their spread, at least one. 0 where too few of
+    the surroundings say anything: beside padding, whatever is a picture would stand out."""
     ring = np.ones((1, WINDOW, WINDOW), dtype=bool)
     ring[0, WINDOW // 2, WINDOW // 2] = False
     centre = ndimage.median_filter(t, footprint=ring, mode="mirror")
     spread = ndimage.percentile_filter(np.abs(t - centre), UPPER_QUARTILE, footprint=ring, mode="mirror")
     alone: Floats = (t - centre) / np.maximum(1.0, spread / QUARTILE_OF_NORMAL)
-    return alone
+    surrounded = (
+        ndimage.uniform_filter(enough.astype(float), (0, WINDOW, WINDOW), mode="mirror") >= SURROUNDED
+    )
+    return np.where(surrounded, alone, 0)
