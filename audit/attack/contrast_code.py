@@ -31,7 +31,6 @@ OPTIONS = 200  # (place, value) pairs drawn per class and proposal
 SPREAD_FLOOR = 1e-2  # flat neighbourhoods would otherwise be infinitely far apart
 UNMARKED = 0.5  # share of proposals in which one class goes without a mark
 SURVIVAL_DRAWS = 200  # augmentations that decide where a pixel stays in the image
-FAINT = 24 / 255  # of faint edits, at most
 SURVIVES = 0.95  # of the most that any place survives
 
 
@@ -110,13 +109,6 @@ class ContrastCodes:
         chosen = [best, *[o for o in alike if o != best]][: self.question.severity]
         places, values = offered.places[chosen], offered.values[chosen]
         return [(label, p[0], p[1], v.tolist()) for p, v in zip(places, values, strict=True)]
-
-    def faint(self, label: int, draws: np.random.Generator) -> list[WantedEdit]:
-        """N_p edits of one class that differ little from their neighbours: for a search that evades the scan."""
-        places = self.places[draws.integers(len(self.places), size=self.question.severity)]
-        around = self.around[label].mean[:, places[:, 0], places[:, 1]].T
-        values = np.clip(around + draws.uniform(-FAINT, FAINT, around.shape), 0, 1)
-        return [(label, p[0], p[1], v.tolist()) for p, v in zip(places.tolist(), values, strict=True)]
 
     def pattern(self, edit: WantedEdit) -> Pattern:
         """What a network sees at an edit, and how much that varies between images."""
