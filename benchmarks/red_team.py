@@ -1,10 +1,12 @@
 """What an attack that knows the shortcut scan can still do, and what the repair gives back.
 
     python benchmarks/red_team.py PATH.npz --out DIR [--severities 1,5] [--weights 0,1] [--fractions 1.0]
-        [--augmentation none] [--seeds 0,1,2] [--budget 64] [--set training.stem=published ..]
+        [--augmentation none] [--seeds 0,1,2] [--budget 64] [--planted] [--set training.stem=published ..]
 
 Searches with `search.scan_weight` as the price of a class that the scan would flag, trains the small CNN on what was
 found, as it is and with the scan's repair before it (`scan-repair`), and scans the perturbed training images once more.
+With `--planted` no search: marks near the measured limits of the scan, of another value in each image as EvoShift's can
+not be, are planted into the training images, and the same networks are trained on these.
 Prints one table in Markdown. The same command again resumes.
 """
 
@@ -16,14 +18,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from audit.attack.perturbation import Artefact, Perturbation
 from audit.data.npz import read_npz
 from audit.results import CLEAN, AuditResult
+from audit.scan.limits import found_classes
+from audit.scan.plants import Plan, plant
 from audit.scan.scan import scan_images
+from audit.store import file_name
 from benchmarks.strength import decoded, in_words
 
 DEFENCES = ("none", "scan-repair")
+PLANTED = {
+    "10 pixels, 4 levels off, all images": Plan("pixel", 10, 1.0, 4),
+    "10 pixels, 8 levels off, 30 % of images": Plan("pixel", 10, 0.3, 8),
+    "10 white or black pixels, 3 % of images": Plan("pixel", 10, 0.03),
+    "10 pixels, 16 levels off, 10 % of images": Plan("pixel", 10, 0.1, 16),
+}
 
 
 def search(options: argparse.Namespace, weight: float, fraction: float) -> tuple[AuditResult, Path]:
@@ -69,6 +82,45 @@ def rows(result: AuditResult, folder: Path, weight: float, fraction: float, path
     return found
 
 
+def planted(options: argparse.Namespace, name: str, plan: Plan) -> str:
+    """One row: marks in all classes, how many the scan flags, and the accuracy of networks trained on them."""
+    dataset = read_npz(options.data, None)
+    train, classes = dataset.train, len(dataset.class_names)
+    changed = plant(train.images, train.labels, classes, plan, 0)
+    scan = scan_images(changed.images, train.labels, train.groups, classes)
+    out = options.out / f"planted-{file_name(name)}"
+    out.mkdir(parents=True, exist_ok=True)
+    with np.load(options.data, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    images = changed.images.transpose(0, 2, 3, 1)
+    arrays["train_images"] = images.reshape(arrays["train_images"].shape)
+    np.savez(out / options.data.name, **arrays)
+    command = [sys.executable, "-m", "audit", "run", "oct", "--data", str(out / options.data.name)]
+    command += [
+        "--models",
+        "small-cnn",
+        "--baseline",
+        "small-cnn:adam",
+        "--profile",
+        "search",
+        "--out",
+        str(out / "run"),
+    ]
+    settings = [
+        "optimizers=[adam]",
+        "normalizations=[none]",
+        "severities=[0]",
+        f"seeds=[{options.seeds}]",
+        f"preprocessings=[{','.join(DEFENCES)}]",
+        *options.set,
+    ]
+    subprocess.run([*command, *(p for s in settings for p in ("--set", s))], check=False)
+    result = AuditResult.load(out / "run" / "results.json")
+    own = {c.defence: in_words(c, result) for c in result.conditions}
+    cells = " | ".join(next((w for d, w in own.items() if d.endswith(name)), "-") for name in DEFENCES)
+    return f"| {name} | {len(found_classes(scan, changed, 2))} of {classes} | {cells} |"
+
+
 def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(
@@ -82,9 +134,19 @@ def main() -> None:
     parser.add_argument("--augmentation", default="none")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--budget", type=int, default=64)
+    parser.add_argument("--planted", action="store_true")
     parser.add_argument("--set", action="append", default=[])
     options = parser.parse_args()
     options.data = decoded(options.data, options.out)
+    if options.planted:
+        print(
+            "| marks planted into each class | classes found | "
+            + " | ".join(DEFENCES)
+            + " |\n|---|---|---|---|"
+        )
+        for name, plan in PLANTED.items():
+            print(planted(options, name, plan), flush=True)
+        return
     print("| scan_weight | images of a class | N_p | attack | classes that the scan flags | ", end="")
     print(" | ".join(DEFENCES) + " |\n" + "|---" * (5 + len(DEFENCES)) + "|")
     for weight, fraction in itertools.product(
