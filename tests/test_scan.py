@@ -154,7 +154,7 @@ def test_p_values_are_fisher_s() -> None:
     scanned = Scanned(images, labels, None, np.zeros((40, 4, 4), bool), 2)
     p = class_p_values(scanned, carriers)
     assert p[0] == pytest.approx(hypergeom.pmf([7, 8], 40, 8, 20).sum())
-    assert p[1] == pytest.approx(1 - hypergeom.pmf(0, 40, 8, 20))
+    assert p[1] == 1  # no more than its share of them
 
 
 @settings(max_examples=30, deadline=None)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import hypergeom, poisson
+from scipy.stats import hypergeom
 
 from audit.data.dataset import Images, Labels
-from audit.scan.candidates import Candidate, Family
+from audit.scan.candidates import Candidate
 from audit.scan.isolation import Mask, isolated_at
+from audit.scan.surroundings import Expected, counted, spatial_p_value
 from audit.scan.tallies import LEVELS, Tally
 
-RINGS: dict[Family, tuple[int, ...]] = {"isolated": (1, 2, 4), "jittered": (2, 4), "anywhere": (2, 4)}
-"""Pixels: distances of the surroundings that a candidate is held against. Patches and text fill the nearest."""
-RING_QUANTILE = 0.75
-PATCH_QUANTILE = 0.5  # of what is not isolated: at the corner of a patch a third of the surroundings is patch
-TIMES = 4  # as many as in the surroundings, at least: anatomy is too uneven for less
-RARE = 0.05  # images of a class in which any isolated value may be expected anywhere, at least
 REACH = 8  # pixels: how far an edge is looked for
 DROP = 0.6  # of the carriers, from one pixel to the next
 SHARP_SIDES = 3  # of four
@@ -92,55 +87,37 @@ def carriers_of(scanned: Scanned, candidate: Candidate) -> Mask:
 
 def class_p_values(scanned: Scanned, carriers: Mask) -> Floats:
     """(K,): chance that a class has at least its number of carriers if labels were permuted (Fisher's exact test)."""
-    units, labels = scanned.units(carriers)
-    sizes = np.bincount(labels, minlength=scanned.classes)
-    carried = np.bincount(labels[units], minlength=scanned.classes)
-    p: Floats = hypergeom.sf(carried - 1, len(labels), int(units.sum()), sizes)
+    carried, sizes = carried_units(scanned, carriers)
+    p: Floats = fisher(carried[None], sizes)[0]
     return p
 
 
-Expected = Callable[[int, int], int]
-"""(row, col) -> images that have the candidate's value there."""
+def carried_units(scanned: Scanned, carriers: Mask) -> tuple[Labels, Labels]:
+    """(K,) independent units of each class that carry it, and (K,) all of them."""
+    units, labels = scanned.units(carriers)
+    sizes = np.bincount(labels, minlength=scanned.classes)
+    return np.bincount(labels[units], minlength=scanned.classes), sizes
 
 
-def spatial_p_value(candidate: Candidate, found: int, at: Expected, size: tuple[int, int]) -> float:
-    """Chance of at least `found` carriers here if the surroundings, of pictures of `size`, are alike (Poisson)."""
-    expected = [ring_counts(candidate, at, size, distance) for distance in RINGS[candidate.family]]
-    area = 9 if candidate.family == "jittered" else 1
-    if candidate.family == "anywhere":
-        usual = max(float(np.quantile(counts, PATCH_QUANTILE)) for counts in expected)
-    else:
-        usual = max(
-            max(float(np.quantile(counts, RING_QUANTILE)), float(counts.mean())) for counts in expected
-        )
-    if found < TIMES * area * usual:
-        return 1.0
-    uneven = candidate.family != "isolated"  # what is not isolated comes in crowds: more of it by chance
-    return float(poisson.sf(found - 1, 2 * area * usual + 1 if uneven else max(usual, RARE)))
-
-
-def ring_counts(
-    candidate: Candidate, at: Expected, size: tuple[int, int], distance: int
-) -> npt.NDArray[np.int64]:
-    """Images with the candidate's value at each position of a square ring around it."""
-    counts = []
-    for down in range(-distance, distance + 1):
-        for right in range(-distance, distance + 1):
-            row, col = candidate.row + down, candidate.col + right
-            if max(abs(down), abs(right)) == distance and 0 <= row < size[0] and 0 <= col < size[1]:
-                counts.append(at(row, col))
-    return np.asarray(counts)
-
-
-def counted(tally: Tally, candidate: Candidate) -> Expected:
-    """Of all images, from the counts."""
-    counts = (tally.everywhere if candidate.family == "anywhere" else tally.isolated)[candidate.channel]
-    return lambda row, col: int(counts[row, col, candidate.low : candidate.high + 1].sum())
+def fisher(carried: Labels, sizes: Labels) -> Floats:
+    """(M, K) one-sided p-values of M candidates from (M, K) carriers among the (K,) units of each class. 1 where a
+    class has no more than its share: the exact ones, near or above a half, cost most of the time and say nothing."""
+    total = carried.sum(axis=1, keepdims=True)
+    p = np.ones(carried.shape)
+    more = carried * sizes.sum() > total * sizes
+    row, col = np.nonzero(more)
+    p[more] = hypergeom.sf(carried[more] - 1, sizes.sum(), total[row, 0], sizes[col])
+    return p
 
 
 def counted_in(scanned: Scanned, candidate: Candidate, own: Mask) -> Expected:
     """Of the images of one class."""
-    return lambda row, col: int((matches(scanned, candidate, row, col) & own).sum())
+    return lambda rows, cols: np.array(
+        [
+            (matches(scanned, candidate, row, col) & own).sum()
+            for row, col in zip(rows.tolist(), cols.tolist(), strict=True)
+        ]
+    )
 
 
 def has_sharp_edges(scanned: Scanned, candidate: Candidate, own: Mask, carriers: Mask) -> bool:
@@ -184,7 +161,7 @@ def significant(
     stand alone among the images of their class.
     """
     spatial_level = alarm_rate / 2 / (scanned.images[0].size * LEVELS)
-    tested = [one for c in candidates if (one := test(scanned, tally, c, spatial_level))]
+    tested = list(test(scanned, tally, candidates, spatial_level))
     alone = sum(one.stands_alone for one in tested)
     spikes = []
     for one in tested:
@@ -196,17 +173,30 @@ def significant(
     return spikes
 
 
-def test(scanned: Scanned, tally: Tally, candidate: Candidate, spatial_level: float) -> Tested | None:
-    """None where no class has the candidate more often than chance explains, before any correction."""
-    carriers = carriers_of(scanned, candidate)
-    p_values = class_p_values(scanned, carriers)
-    at, size = counted(tally, candidate), scanned.padded.shape[1:]
-    alone = spatial_p_value(candidate, int(carriers.sum()), at, size) <= spatial_level
-    if not alone and p_values.min() > LEAST_P:
-        return None
+def test(
+    scanned: Scanned, tally: Tally, candidates: list[Candidate], spatial_level: float
+) -> Iterator[Tested]:
+    """Without those that no class has more often than chance explains, before any correction."""
+    if not candidates:
+        return
+    size = scanned.padded.shape[1:]
     sizes = np.bincount(scanned.labels, minlength=scanned.classes)
-    shares = np.bincount(scanned.labels[carriers], minlength=scanned.classes) / sizes
-    return Tested(candidate, carriers, p_values, shares, alone)
+    units: list[Labels] = []
+    alone: list[bool] = []
+    packed: list[npt.NDArray[np.uint8]] = []  # a bit for each image
+    for candidate in candidates:
+        carriers = carriers_of(scanned, candidate)
+        carried, all_units = carried_units(scanned, carriers)
+        units.append(carried)
+        packed.append(np.packbits(carriers))
+        p = spatial_p_value(candidate, int(carriers.sum()), counted(tally, candidate), size)
+        alone.append(p <= spatial_level)
+    p_values = fisher(np.stack(units), all_units)
+    for candidate, stands_alone, bits, p_of_classes in zip(candidates, alone, packed, p_values, strict=True):
+        if stands_alone or p_of_classes.min() <= LEAST_P:
+            carriers = np.unpackbits(bits, count=len(scanned.labels)).astype(bool)
+            shares = np.bincount(scanned.labels[carriers], minlength=scanned.classes) / sizes
+            yield Tested(candidate, carriers, p_of_classes, shares, stands_alone)
 
 
 def as_spike(one: Tested, label: int) -> Spike | None:
