@@ -14,6 +14,7 @@ import typer
 from audit import __version__
 from audit.cli_data import check, data_app, doctor
 from audit.cli_run import run, search
+from audit.cli_runs import resume, rm, runs, show
 from audit.cli_scan import repair, scan
 from audit.command_options import AsJson
 from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError
@@ -33,6 +34,10 @@ app.command()(search)
 app.command()(check)
 app.command()(scan)
 app.command()(repair)
+app.command()(runs)
+app.command()(show)
+app.command()(resume)
+app.command()(rm)
 app.command()(doctor)
 app.add_typer(data_app, name="data")
 

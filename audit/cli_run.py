@@ -51,7 +51,10 @@ Augmentations = Annotated[
 ]
 Preprocessings = Annotated[
     str | None,
-    typer.Option(help="Comma-separated: none, median-3, average-3, jpeg-50, noise-1 .. noise-5, projection."),
+    typer.Option(
+        help="Comma-separated: none, median-3, average-3, jpeg-50, noise-1 .. noise-5, projection, "
+        "scan-repair."
+    ),
 ]
 
 
@@ -189,9 +192,15 @@ def search(
 
 
 def perform(
-    config: AuditConfig, out: Path | None, dry_run: bool, as_json: bool, comparison: bool = False
+    config: AuditConfig,
+    out: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    comparison: bool = False,
+    command: str | None = None,
 ) -> None:
-    """Load, plan, estimate, run, present: as an audit, or as a comparison of search methods."""
+    """Load, plan, estimate, run, present: as an audit, or as a comparison of search methods. `command`: the one that
+    began the audit, where it is another than this process's."""
     from rich.console import Console
 
     from audit.data.load import load_dataset
@@ -213,7 +222,8 @@ def perform(
         from audit.runner import run_audit
         from reports import write_report, write_search_figures
 
-        result = run_audit(plan, dataset, folder, observer, command=shareable_command(sys.argv[1:]))
+        begun_by = command or shareable_command(sys.argv[1:])
+        result = run_audit(plan, dataset, folder, observer, command=begun_by)
         observer.say("writing the figures" if comparison else "writing the report")
         written = write_search_figures(result, folder) if comparison else [write_report(result, folder)]
     (show_comparison if comparison else show_result)(console, result, folder)

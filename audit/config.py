@@ -51,6 +51,12 @@ def load_config(
     return validated(merged, factories=factories_of(merged) <= factories_of(typed))
 
 
+def load_written_config(file: Path) -> AuditConfig:
+    """The `config.yaml` of a run directory, which holds every setting. Models that are code are refused: only the
+    command line may name these. Raises ConfigError."""
+    return validated(read_yaml(file))
+
+
 def factories_of(raw: Mapping[str, Any]) -> set[str]:
     """The models of settings not yet checked that are code."""
     models, baseline = raw.get("models"), raw.get("baseline")

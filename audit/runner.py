@@ -20,6 +20,7 @@ from audit.environment import describe_environment
 from audit.errors import DataError
 from audit.plan import AttackSpec, AuditPlan, Cell, digest, search_settings
 from audit.results import CLEAN, AuditResult, CellResult, EpochReading, Generation
+from audit.run_lock import held
 from audit.scan.dataset import scan_dataset
 from audit.scan.record import ScanRecord
 from audit.store import RunStore
@@ -48,9 +49,19 @@ class Observer(Protocol):
 def run_audit(
     plan: AuditPlan, dataset: ImageDataset, run_dir: Path, observer: Observer, command: str
 ) -> AuditResult:
-    """Do what is not done yet, and write `results.json`. Interrupted, the same call goes on from there."""
+    """Do what is not done yet, and write `results.json`. Interrupted, the same call goes on from there. Raises
+    RunDirectoryError where another process works on the same folder."""
+    RunStore(run_dir).create()
+    with held(run_dir):
+        return run_held(plan, dataset, run_dir, observer, command)
+
+
+def run_held(
+    plan: AuditPlan, dataset: ImageDataset, run_dir: Path, observer: Observer, command: str
+) -> AuditResult:
+    """The same, where the folder is there and nobody else works on it."""
     store = RunStore(run_dir)
-    created = store.begin(plan, dataset.fingerprint)
+    created = store.begin(plan, dataset.fingerprint, command)
     scan = kept_scan(dataset, store, observer)
     device = choose_device(plan.config.device, plan.config.deterministic)
     workers = worker_count(plan.config, device)

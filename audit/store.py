@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from audit.plan import AttackSpec, AuditPlan
 
 
-SCAN_FILE = "data-scan.json"
+PLAN_FILE, CONFIG_FILE, SCAN_FILE = "plan.json", "config.yaml", "data-scan.json"
+LOCK_FILE, OWNER_FILE = ".lock", ".owner.json"
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -47,43 +48,57 @@ class RunStore:
 
     folder: Path
 
-    def begin(self, plan: AuditPlan, fingerprint: str) -> str:
-        """Create the folder, or take it up again. Returns when the audit was first started (ISO 8601, UTC).
+    def create(self) -> None:
+        """Make the folder where it is not there. Raises RunDirectoryError where it holds something else or cannot be
+        written."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise RunDirectoryError(f"{self.folder}: not a folder; choose another --out")
+        if self.read_plan() is None and self.folder.is_dir():
+            others = {path.name for path in self.folder.iterdir()} - {LOCK_FILE, OWNER_FILE}
+            if others:
+                raise RunDirectoryError(f"{self.folder}: not empty and holds no audit; choose another --out")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self.unwritable(error) from None
+
+    def unwritable(self, error: OSError) -> RunDirectoryError:
+        """In words."""
+        return RunDirectoryError(f"{self.folder}: cannot be written ({error.strerror}); choose another --out")
+
+    def begin(self, plan: AuditPlan, fingerprint: str, command: str = "") -> str:
+        """Write down what is to be done, in a new folder or one to be taken up again. Returns when the audit was first
+        started (ISO 8601, UTC).
 
         Raises RunDirectoryError where the folder holds something else or cannot be written.
         """
-        if self.folder.exists() and not self.folder.is_dir():
-            raise RunDirectoryError(f"{self.folder}: not a folder; choose another --out")
+        self.create()
         record = self.read_plan()
-        if record is None and self.folder.is_dir() and any(self.folder.iterdir()):
-            raise RunDirectoryError(f"{self.folder}: not empty and holds no audit; choose another --out")
         if record is not None and record.get("dataset_fingerprint") != fingerprint:
             raise RunDirectoryError(
                 f"{self.folder}: holds an audit of other data; choose another --out or delete the folder"
             )
         created = str(record["created"]) if record else datetime.now(UTC).isoformat(timespec="seconds")
-        content = {"created": created, "dataset_fingerprint": fingerprint, **plan.to_json()}
+        told = {"created": created, "command": command, "dataset_fingerprint": fingerprint}
         try:
-            write_atomic(self.folder / "plan.json", json.dumps(content, indent=1))
+            write_atomic(self.folder / PLAN_FILE, json.dumps({**told, **plan.to_json()}, indent=1))
             config = yaml.safe_dump(plan.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-            write_atomic(self.folder / "config.yaml", config)
+            write_atomic(self.folder / CONFIG_FILE, config)
         except OSError as error:
-            raise RunDirectoryError(
-                f"{self.folder}: cannot be written ({error.strerror}); choose another --out"
-            ) from None
+            raise self.unwritable(error) from None
         return created
 
     def read_plan(self) -> dict[str, Any] | None:
         """`plan.json`, None where there is none."""
         try:
-            content = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+            content = json.loads((self.folder / PLAN_FILE).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError):
             content = None
         if not isinstance(content, dict) or "created" not in content:
             raise RunDirectoryError(
-                f"{self.folder / 'plan.json'}: damaged; choose another --out or delete the folder"
+                f"{self.folder / PLAN_FILE}: damaged; choose another --out or delete the folder"
             )
         return content
 

@@ -17,6 +17,7 @@ import pytest
 
 from audit.attack.perturbation import Artefact
 from audit.results import AuditResult, CellResult
+from audit.run_lock import held
 from tests.command_line import READING, Command, Outcome, make_command, process
 from tests.tiny_audit import PATIENT, as_options, write_npz
 
@@ -89,7 +90,7 @@ def test_what_a_run_directory_holds(tiny: TinyRun) -> None:
         name: [f for f in files if f.startswith(f"{name}/")] for name in ("cells", "perturbations", "figures")
     }
     assert {f for f in files if "/" not in f} == {
-        "config.yaml", "data-scan.json", "events.jsonl", "plan.json", "report.pdf", "results.json",
+        ".lock", "config.yaml", "data-scan.json", "events.jsonl", "plan.json", "report.pdf", "results.json",
     }  # fmt: skip
     plan = json.loads((tiny.folder / "plan.json").read_text())
     assert sorted(by_folder["cells"]) == sorted(f"cells/{cell['id']}.json" for cell in plan["cells"])
@@ -99,7 +100,7 @@ def test_what_a_run_directory_holds(tiny: TinyRun) -> None:
     ]  # fmt: skip
     assert by_folder["figures"]
     assert all(name.endswith(".svg") for name in by_folder["figures"])
-    assert sum(map(len, by_folder.values())) + 6 == len(files)
+    assert sum(map(len, by_folder.values())) + 7 == len(files)
     assert (tiny.folder / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
@@ -159,6 +160,25 @@ def test_the_same_command_again_trains_nothing(audit: Command, tiny: TinyRun) ->
         "run_dir": str(folder),
         "report": str(folder / "report.pdf"),
     }
+
+
+def test_resume_goes_on_with_the_settings_of_the_run(audit: Command, tiny: TinyRun) -> None:
+    folder = copy_of(tiny)
+    next(folder.glob("cells/*.json")).unlink()
+    (folder / "results.json").unlink()
+    outcome = audit("resume", folder, "--json")
+    assert outcome.code == 0, outcome.err
+    assert f"{CELLS - 1} trainings are kept from an earlier start; 1 to do\n" in outcome.err
+    assert comparable(folder) == comparable(tiny.folder)
+    assert AuditResult.load(folder / "results.json").command.startswith("audit run oct --data tiny.npz")
+
+
+def test_a_run_in_use_is_left_alone(audit: Command, tiny: TinyRun) -> None:
+    folder = copy_of(tiny)
+    with held(folder):
+        outcome = audit(*tiny.arguments, folder)
+    assert outcome.code == 2
+    assert outcome.err.endswith(" works on it; wait until that ends, or stop it\n")
 
 
 def test_one_deleted_cell_is_trained_again_alone(audit: Command, tiny: TinyRun) -> None:
