@@ -1,12 +1,13 @@
 """What an attack that knows the shortcut scan can still do, and what the repair gives back.
 
     python benchmarks/red_team.py PATH.npz --out DIR [--severities 1,5] [--weights 0,1] [--fractions 1.0]
-        [--augmentation none] [--seeds 0,1,2] [--budget 64] [--planted] [--set training.stem=published ..]
+        [--augmentation none] [--seeds 0,1,2] [--budget 64] [--planted] [--hide 0] [--set ..]
 
 Searches with `search.scan_weight` as the price of a class that the scan would flag, trains the small CNN on what was
 found, as it is and with the scan's repair before it (`scan-repair`), and scans the perturbed training images once more.
 With `--planted` no search: marks near the measured limits of the scan, of another value in each image as EvoShift's can
-not be, are planted into the training images, and the same networks are trained on these.
+not be, are planted into the training images, and the same networks are trained on these. `--hide N`: N single pixels of
+values that a class nearly has anyway; no training.
 Prints one table in Markdown. The same command again resumes.
 """
 
@@ -19,6 +20,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import binomtest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from audit.attack.perturbation import Artefact, Perturbation
@@ -121,6 +123,28 @@ def planted(options: argparse.Namespace, name: str, plan: Plan) -> str:
     return f"| {name} | {len(found_classes(scan, changed, 2))} of {classes} | {cells} |"
 
 
+def hidden(options: argparse.Namespace) -> str:
+    """How many of the values that a class nearly has anyway, at random places, the scan misses once all of the class's
+    images have them."""
+    train = read_npz(options.data, None).train
+    classes = int(train.labels.max()) + 1
+    draws = np.random.default_rng(0)
+    missed = 0
+    for _ in range(options.hide):
+        label, row, col = (int(draws.integers(n)) for n in (classes, *train.images.shape[2:]))
+        own = np.flatnonzero(train.labels == label)
+        usual = np.median(train.images[own, :, row, col], axis=0)
+        changed = train.images.copy()
+        changed[own, :, row, col] = np.clip(usual + draws.integers(-3, 4), 0, 255)
+        scan = scan_images(changed, train.labels, train.groups, classes)
+        missed += not any(one.label == label for one in scan.groups)
+    low, high = binomtest(missed, options.hide).proportion_ci(method="wilson")
+    return (
+        f"one value, within 3 grey levels of the class's median there, in all images of one class, at random "
+        f"places: the scan misses {missed} of {options.hide} (95 %: {100 * low:.1f}-{100 * high:.1f} %)"
+    )
+
+
 def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(
@@ -135,9 +159,13 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--budget", type=int, default=64)
     parser.add_argument("--planted", action="store_true")
+    parser.add_argument("--hide", type=int, default=0)
     parser.add_argument("--set", action="append", default=[])
     options = parser.parse_args()
     options.data = decoded(options.data, options.out)
+    if options.hide:
+        print(hidden(options))
+        return
     if options.planted:
         print(
             "| marks planted into each class | classes found | "

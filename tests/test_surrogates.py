@@ -15,6 +15,8 @@ from audit.attack.networks import SURROGATES, BrightestDarkest, population_of
 from audit.attack.perturbation import Perturbation
 from audit.attack.surrogate_task import surrogate_task
 from audit.attack.surrogates import SurrogateTrainer
+from audit.results import Edit
+from audit.scan.penalty import flagged_share
 from audit.settings import SearchSettings
 from audit.training.augmentation import augmentation
 from tests.planted import noise_split, planted_split, quick, search_request
@@ -245,3 +247,16 @@ class AlwaysZero(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits = torch.tensor([9.0, 0.0], dtype=torch.float64) + self.weight * 0
         return logits.expand(len(images), self.members, 2)
+
+
+def test_an_attack_that_the_scan_sees_pays_for_each_class_that_it_sees() -> None:
+    """White in noise of grey in class 0; in class 1 the value that most of its images have there anyway."""
+    split = noise_split(160, 12)
+    split.images[:, 0, 9, 9] = 127
+    edits = (Edit(label=0, row=5, col=5, value=(1.0,)), Edit(label=1, row=9, col=9, value=(127 / 255,)))
+    perturbation = Perturbation(image_size=(12, 12), channels=1, n_classes=2, edits=edits)
+    task = surrogate_task(split, 2, quick(), "none")
+    assert flagged_share(perturbation, *task.all_images) == 0.5
+    free = SurrogateTrainer(task, quick(), "cpu").score([perturbation], 0)[0]
+    priced = SurrogateTrainer(task, quick(scan_weight=3.0), "cpu").score([perturbation], 0)[0]
+    assert priced.fitness == pytest.approx(free.fitness - 1.5)

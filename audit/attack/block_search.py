@@ -12,8 +12,7 @@ import numpy as np
 
 from audit.attack.closed_form import ClosedForm
 from audit.attack.contrast_code import ContrastCodes
-from audit.attack.edits import Block, WantedEdit, moved
-from audit.attack.hiding import HiddenEdits
+from audit.attack.edits import Block, moved
 from audit.attack.question import Question
 
 POOL = 48  # contrast codes per class
@@ -47,39 +46,24 @@ class Ranked:
 def propose(question: Question, closed_form: ClosedForm, count: int, seed: int) -> list[Combination]:
     """At most `count` combinations, the best first. Equal seeds give equal ones."""
     draws = np.random.default_rng((question.seed, seed))
-    source = BlockSource(question)
-    pool = block_pool(source, draws)
+    codes = ContrastCodes(question)
+    pool = block_pool(question, codes, draws)
     ranked = Ranked([ascend(closed_form, pool, draws) for _ in range(STARTS)])
     start = max(ranked.found, key=lambda one: one[0])
-    ranked.found.append(refine(source, closed_form, start, draws))
+    ranked.found.append(refine(question, closed_form, codes, start, draws))
     return ranked.best(count)
 
 
-class BlockSource:
-    """Where new blocks come from: contrast codes; for a search that evades the scan, mostly hidden edits."""
-
-    def __init__(self, question: Question) -> None:
-        self.question = question
-        self.codes = ContrastCodes(question)
-        self.hidden = HiddenEdits(question) if question.settings.scan_weight > 0 else None
-
-    def new(self, label: int, draws: np.random.Generator) -> list[WantedEdit]:
-        """A new block of one class."""
-        if self.hidden is not None and draws.random() < MARKED:
-            block = self.hidden.block(label, draws)
-            if block is not None:
-                return block
-        return self.codes.block(label, [], draws, marked=draws.random() < MARKED)
-
-
-def block_pool(source: BlockSource, draws: np.random.Generator) -> dict[int, list[Block]]:
+def block_pool(
+    question: Question, codes: ContrastCodes, draws: np.random.Generator
+) -> dict[int, list[Block]]:
     """Blocks of each class to choose from."""
-    question = source.question
     pool = {
-        label: [question.block(source.new(label, draws)) for _ in range(POOL)] for label in question.classes
+        label: [question.block(codes.block(label, [], draws, draws.random() < MARKED)) for _ in range(POOL)]
+        for label in question.classes
     }
     for _ in range(PROPOSED):
-        wanted = source.codes.wanted(draws)
+        wanted = codes.wanted(draws)
         for label in question.classes:
             pool[label].append(question.block([edit for edit in wanted if edit[0] == label]))
     return pool
@@ -104,13 +88,13 @@ def ascend(
 
 
 def refine(
-    source: BlockSource,
+    question: Question,
     closed_form: ClosedForm,
+    codes: ContrastCodes,
     start: tuple[float, Combination],
     draws: np.random.Generator,
 ) -> tuple[float, Combination]:
     """New blocks for one class at a time, kept where they are better."""
-    question, codes = source.question, source.codes
     value, blocks = start
     for _ in range(ROUNDS):
         label = int(draws.choice(question.classes))
@@ -123,7 +107,7 @@ def refine(
             elif kind < MOVED + AWAY:
                 wanted = codes.block(label, others, draws)
             else:
-                wanted = source.new(label, draws)
+                wanted = codes.block(label, [], draws, marked=draws.random() < 0.5)
             children.append(question.block(wanted))
         fitness = closed_form.fitness_of(blocks, label, children)
         best = int(fitness.argmax())

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -20,7 +19,6 @@ from audit.attack.population_images import FIT_SEED, scaled
 from audit.attack.question import Question
 from audit.attack.random_features import RandomFeatures
 from audit.data.dataset import Images
-from audit.scan.penalty import flags
 from audit.training.augmentation import augmentation
 from audit.training.preprocessing import preprocessing
 
@@ -65,7 +63,6 @@ class ClosedForm:
         self.spread = spread.clamp_min(SPREAD_FLOOR)
         self.clean = {k: self.standardized(self.features(self.seen(held))) for k, held in self.held.items()}
         self.known: dict[tuple[int, Block], Moments] = {}
-        self.fined: dict[tuple[int, Block], float] = {}
         self.scored = 0  # combinations
 
     def seen(self, images: Images) -> Tensor:
@@ -90,18 +87,6 @@ class ClosedForm:
             train = self.standardized(self.features(self.augmented(perturbed)))
             held = self.standardized(self.features(self.seen(edited(self.held[label], block))))
             known = self.known[label, block] = Moments(len(train), train.sum(0), train.T @ train, held)
-        return known
-
-    def fine(self, label: int, block: Block) -> float:
-        """What one class's edits cost where the shortcut scan would see them, kept."""
-        known = self.fined.get((label, block))
-        if known is None:
-            images, labels = self.question.task.all_images
-            own = np.flatnonzero(labels == label)
-            carriers = own[: max(round(self.question.fraction * len(own)), 1)]
-            seen = bool(block) and flags(block, carriers, images, labels, len(self.train))
-            weight = self.question.settings.scan_weight / len(self.question.classes)
-            known = self.fined[label, block] = weight * seen
         return known
 
     def fitness(self, blocks: Blocks) -> float:
@@ -136,11 +121,7 @@ class ClosedForm:
         for k in classes:
             perturbed = torch.stack([m.held for m in own]) if k == label else fixed[k].held
             gained += probability(perturbed, mean, weights, k) - probability(self.clean[k], mean, weights, k)
-        gained = gained / len(self.train) - FIT_WEIGHT * residual
-        if self.question.settings.scan_weight == 0:
-            return gained
-        fixed_fine = sum(self.fine(k, block) for k, block in blocks.items() if k != label)
-        return gained - torch.tensor([fixed_fine + self.fine(label, choice) for choice in choices])
+        return gained / len(self.train) - FIT_WEIGHT * residual
 
 
 def solve(covariance: Tensor, towards: Tensor) -> Tensor:
