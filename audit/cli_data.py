@@ -73,7 +73,7 @@ def check(
         dataset = load_dataset(settings, observer.images, observer.unpacking)
         folder = out or default_folder("checks", dataset.name)
         command = shareable_command(sys.argv[1:])
-        stored = load_as_stored(settings, observer.images) if size is None else dataset
+        stored = load_as_stored(settings, observer.images, probe=dataset) if size is None else dataset
         found = check_data(dataset, stored, command, folder, observer.checks, observer.scanning)
         write_contact_sheet(found.dataset, folder / CONTACT_SHEET)
     show_checks(console, found, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -62,8 +63,8 @@ def resume(run_dir: RunDir, as_json: AsJson = False) -> None:
     from audit.config import load_written_config
     from audit.runs import config_of, require_run
 
-    config = load_written_config(config_of(run_dir))
     command = require_run(run_dir).command
+    config = load_written_config(config_of(run_dir))
     perform(config, run_dir, False, as_json, command.startswith("audit search "), command or None)
 
 
@@ -72,12 +73,10 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a run directory: trainings, perturbations, results and report."""
-    import sys
+    from audit.runs import delete_run, read_run
 
-    from audit.runs import delete_run, require_run
-
-    if not yes:
-        run = require_run(run_dir)
+    run = read_run(run_dir)
+    if run is not None and not yes:
         if not sys.stdin.isatty():
             raise ConfigError(f"{run_dir}: {run.done} of {run.cells} trainings; say --yes to delete them")
         typer.confirm(f"delete {run_dir} with {run.done} of {run.cells} trainings?", abort=True)

@@ -15,7 +15,7 @@ from audit.attack.surrogate_task import SurrogateTask, surrogate_task
 from audit.cells import CellContext
 from audit.check import check_dataset, without_names
 from audit.data.dataset import ImageDataset
-from audit.engines import choose_device, make_engine, worker_count
+from audit.engines import Engine, choose_device, make_engine, worker_count
 from audit.environment import describe_environment
 from audit.errors import DataError
 from audit.plan import AttackSpec, AuditPlan, Cell, digest, search_settings
@@ -69,46 +69,7 @@ def run_held(
         a: made for a in plan.attacks if (made := kept_artefact(a, plan, dataset, store)) is not None
     }
     results = {c.id: kept for c in plan.cells if (kept := kept_result(c, artefacts, store)) is not None}
-    missing = [cell for cell in plan.cells if cell.id not in results]
-    unsearched = [a for a in plan.attacks if a.attack != CLEAN and a not in artefacts]
-    observer.cells_started(missing, len(results))
-    if missing or unsearched:
-        session = time.time()
-        store.log(session, "started", cells=len(missing), workers=workers, device=device)
-        context = CellContext(
-            dataset.train, dataset.test, dataset.class_names, plan.config, device, dataset.val
-        )
-        task = surrogate_task(
-            dataset.train, len(dataset.class_names), plan.config.search, plan.config.search_augmentation
-        )
-        with make_engine(context, task, min(workers, max(len(missing), 2))) as engine:
-            for phase in phases(plan):
-                for attack in phase:
-                    if attack in unsearched:
-                        path = store.perturbation_path(attack, artefact_key(attack, plan, dataset))
-                        readings = KeptReadings(
-                            engine.score_all,
-                            path.with_suffix(".readings.jsonl"),
-                            answer_all=engine.answer_all,
-                        )
-                        artefact = make_artefact(attack, task, plan, dataset, readings, observer)
-                        artefact.save(path)
-                        readings.discard()
-                        artefacts[attack] = artefact
-                        store.log(session, "perturbation", attack=attack.name)
-                        # Found anew, and not the same: what was trained under the old one counts no more.
-                        missing += [
-                            cell
-                            for cell in plan.cells_of(attack)
-                            if cell.id in results and results[cell.id].perturbation_id != artefact.sha256
-                        ]
-                waiting = [(c, perturbation_of(c, artefacts)) for c in missing if c.attack in phase]
-                for result in engine.run_cells(longest_first(waiting), observer.epoch):
-                    store.save_cell(result)
-                    store.log(session, "cell", id=result.id, status=result.status)
-                    results[result.id] = result
-                    observer.cell_done(result)
-        store.log(session, "finished")
+    complete(plan, dataset, store, observer, artefacts, results, device, workers)
     found = assemble_result(
         plan,
         dataset,
@@ -127,6 +88,68 @@ def run_held(
     )
     found.save(run_dir / "results.json")
     return found
+
+
+def complete(
+    plan: AuditPlan,
+    dataset: ImageDataset,
+    store: RunStore,
+    observer: Observer,
+    artefacts: dict[AttackSpec, Artefact],
+    results: dict[str, CellResult],
+    device: str,
+    workers: int,
+) -> None:
+    """Search the perturbations and train the cells that are missing, into `artefacts` and `results`."""
+    missing = [cell for cell in plan.cells if cell.id not in results]
+    unsearched = [a for a in plan.attacks if a.attack != CLEAN and a not in artefacts]
+    observer.cells_started(missing, len(results))
+    if not missing and not unsearched:
+        return
+    session = time.time()
+    store.log(session, "started", cells=len(missing), workers=workers, device=device)
+    context = CellContext(dataset.train, dataset.test, dataset.class_names, plan.config, device, dataset.val)
+    task = surrogate_task(
+        dataset.train, len(dataset.class_names), plan.config.search, plan.config.search_augmentation
+    )
+    with make_engine(context, task, min(workers, max(len(missing), 2))) as engine:
+        for phase in phases(plan):
+            for attack in (attack for attack in phase if attack in unsearched):
+                artefacts[attack] = find_artefact(attack, task, plan, dataset, store, engine, observer)
+                store.log(session, "perturbation", attack=attack.name)
+                # Found anew, and not the same: what was trained under the old one counts no more.
+                missing += [
+                    cell
+                    for cell in plan.cells_of(attack)
+                    if cell.id in results and results[cell.id].perturbation_id != artefacts[attack].sha256
+                ]
+            waiting = [(c, perturbation_of(c, artefacts)) for c in missing if c.attack in phase]
+            for result in engine.run_cells(longest_first(waiting), observer.epoch):
+                store.save_cell(result)
+                store.log(session, "cell", id=result.id, status=result.status)
+                results[result.id] = result
+                observer.cell_done(result)
+    store.log(session, "finished")
+
+
+def find_artefact(
+    attack: AttackSpec,
+    task: SurrogateTask,
+    plan: AuditPlan,
+    dataset: ImageDataset,
+    store: RunStore,
+    engine: Engine,
+    observer: Observer,
+) -> Artefact:
+    """Find one perturbation and keep it; an interrupted search goes on from its readings."""
+    path = store.perturbation_path(attack, artefact_key(attack, plan, dataset))
+    readings = KeptReadings(
+        engine.score_all, path.with_suffix(".readings.jsonl"), answer_all=engine.answer_all
+    )
+    artefact = make_artefact(attack, task, plan, dataset, readings, observer)
+    artefact.save(path)
+    readings.discard()
+    return artefact
 
 
 def kept_scan(dataset: ImageDataset, store: RunStore, observer: Observer) -> ScanRecord:

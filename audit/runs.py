@@ -88,7 +88,6 @@ def require_run(folder: Path) -> Run:
 
 def config_of(folder: Path) -> Path:
     """`config.yaml` of a run directory. Raises RunDirectoryError where it is missing."""
-    require_run(folder)
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise RunDirectoryError(f"{path}: missing; give the command of the audit again with --out {folder}")

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from audit.checks.shortcuts import HEADER, row
+from audit.checks.shortcuts import HEADER
 from audit.data.repaired import REPAIR_FILE
 from audit.repair import CHANGES_FILE, RepairRecord
 from audit.scan.dataset import SCAN_FILE, ScanReport
@@ -73,7 +73,7 @@ def show_findings(console: Console, scan: ScanRecord, names: tuple[str, ...], ti
     for column in HEADER:
         table.add_column(column)
     for finding in scan.findings[:SHOWN]:
-        table.add_row(*(Text(cell) for cell in row(finding, names)))
+        table.add_row(*(Text(cell) for cell in finding.cells(names)))
     console.print(table)
     console.print(Text(STRENGTH, "dim"))
     if len(scan.findings) > SHOWN:

@@ -82,27 +82,9 @@ def findings_table(caption: str, findings: list[ShortcutFinding], result: AuditR
             Column("Others", 0.09, "right"),
             Column("Strength", 0.11, "right"),
         ],
-        [
-            [
-                names[one.label] if one.label < len(names) else str(one.label),
-                one.kind + (", moves" if one.moves else ""),
-                str(one.row),
-                str(one.col),
-                str(one.pixels),
-                ", ".join(f"{255 * level:.0f}" for level in one.value),
-                share(one.share),
-                share(one.others),
-                "too few" if one.strength is None else f"{100 * one.strength:.0f} %",
-            ]
-            for one in findings[:SHOWN]
-        ],
+        [one.cells(names) for one in findings[:SHOWN]],
         note,
     )
-
-
-def share(value: float | None) -> str:
-    """A share of images in percent."""
-    return "not known" if value is None else f"{100 * value:.3g} %"
 
 
 def limit_blocks(scan: ScanRecord, result: AuditResult) -> list[Block]:

@@ -165,6 +165,14 @@ def test_rm_asks_or_is_told(audit: Command, plan: AuditPlan, monkeypatch: pytest
     assert not Path("a").exists()
 
 
+def test_rm_takes_what_is_damaged(audit: Command) -> None:
+    Path("a").mkdir()
+    Path("a/plan.json").write_text("{")
+    assert audit("rm", "a").err == "audit: a: 0 of 0 trainings; say --yes to delete them\n"
+    assert audit("rm", "a", "--yes").code == 0
+    assert not Path("a").exists()
+
+
 def test_rm_leaves_what_is_in_use(audit: Command, plan: AuditPlan) -> None:
     folder = begun(Path("a"), plan)
     with held(folder):

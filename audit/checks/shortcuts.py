@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from audit.checks.inputs import CheckInput
 from audit.checks.record import CheckResult
-from audit.scan.record import ShortcutFinding
 
 TITLE = "Shortcut pixels"
 REMEDY = (
@@ -29,25 +28,6 @@ def shortcuts(data: CheckInput) -> CheckResult:
         sentence=scan.sentence,
         remedy=REMEDY if scan.findings else "",
         header=HEADER if scan.findings else [],
-        details=[row(finding, names) for finding in scan.findings],
+        details=[finding.cells(names) for finding in scan.findings],
         affected=sum(finding.images or 0 for finding in scan.findings),
     )
-
-
-def row(finding: ShortcutFinding, class_names: tuple[str, ...]) -> list[str]:
-    """One finding in the words of `HEADER`."""
-
-    def percent(share: float | None) -> str:
-        return "not known" if share is None else f"{100 * share:.3g} %"
-
-    return [
-        class_names[finding.label],
-        finding.kind,
-        str(finding.row),
-        str(finding.col),
-        str(finding.pixels),
-        ", ".join(f"{255 * level:.0f}" for level in finding.value),
-        percent(finding.share),
-        percent(finding.others),
-        "too few images" if finding.strength is None else f"{100 * finding.strength:.0f} %",
-    ]

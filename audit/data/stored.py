@@ -21,20 +21,23 @@ Progress = Callable[[int, int], None]
 
 
 def load_as_stored(
-    settings: DataSettings, progress: Progress | None = None, unpacking: Progress | None = None
+    settings: DataSettings,
+    progress: Progress | None = None,
+    unpacking: Progress | None = None,
+    probe: ImageDataset | None = None,
 ) -> ImageDataset:
     """The data set of `settings` with the short edge of its files, by the median, in place of `settings.image_size`: at
-    most 512 pixels, and less where the images are many. Phantoms come as the settings say. Raises as `load_dataset`.
-    """
+    most 512 pixels, and less where the images are many. Phantoms come as the settings say. `probe`: the same data at
+    some size, where they were read already. Raises as `load_dataset`."""
     if settings.path is None:
-        return load_dataset(settings, progress, unpacking)
+        return probe or load_dataset(settings, progress, unpacking)
     path = Path(settings.path).expanduser()
     if path.is_file() and path.suffix.lower() == ".npz":
         edge = min(max(stored_edge(path), SMALLEST), LARGEST)
-        return load_dataset(settings.model_copy(update={"image_size": edge}), progress, unpacking)
-    probe = load_dataset(settings.model_copy(update={"image_size": PROBE}), progress, unpacking)
-    edge = fitting_edge(probe)
-    if edge == PROBE:
+    else:
+        probe = probe or load_dataset(settings.model_copy(update={"image_size": PROBE}), progress, unpacking)
+        edge = fitting_edge(probe)
+    if probe is not None and probe.image_size == (edge, edge):
         return probe
     return load_dataset(settings.model_copy(update={"image_size": edge}), progress, unpacking)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -40,6 +41,25 @@ class ShortcutFinding(Record):
     strength: float | None
     """Balanced accuracy, class against all others, of a classifier that sees these pixels only, on images that it was
     not fitted to; guessing reaches 0.5. None: too few images."""
+
+    def cells(self, class_names: Sequence[str]) -> list[str]:
+        """One row of a table: class, kind, row, column, pixels, value, share, others, strength."""
+        return [
+            class_names[self.label] if self.label < len(class_names) else str(self.label),
+            self.kind + (", moves" if self.moves else ""),
+            str(self.row),
+            str(self.col),
+            str(self.pixels),
+            ", ".join(f"{255 * level:.0f}" for level in self.value),
+            percent(self.share),
+            percent(self.others),
+            "too few" if self.strength is None else f"{100 * self.strength:.0f} %",
+        ]
+
+
+def percent(share: float | None) -> str:
+    """A share of images."""
+    return "not known" if share is None else f"{100 * share:.3g} %"
 
 
 class DetectionLimit(Record):
