@@ -95,6 +95,12 @@ def test_shrinking_loses_no_edit(row: int) -> None:
     assert smaller.argmax() == (0 if row < 32 else 2)
 
 
+def test_a_map_of_one_column_loses_nothing() -> None:
+    """torch's interpolation to 5 x 1 gave 0 for an edit in the last row."""
+    column = resized(spatial_value(planted([(0, 3, 0)], (4, 4)), width=NARROW), (5, 1))
+    assert column.sum() == pytest.approx(1) and column.argmax() == 4
+
+
 @given(perturbations(), st.integers(1, 30), st.integers(1, 30), st.floats(0.01, 10))
 def test_maps_are_densities_at_every_size(
     source: Perturbation, height: int, width: int, spread: float

@@ -58,9 +58,16 @@ def resized(value: ValueMap, image_size: tuple[int, int]) -> ValueMap:
     kernel to the source pixels it must cover (antialiasing); without it, an edit that falls between the few
     samples would vanish. The input is not changed.
     """
+    height, width = image_size
+    return normalized(rows_resized(rows_resized(value, width).T, height).T)
+
+
+def rows_resized(value: ValueMap, length: int) -> ValueMap:
+    """(rows, length). One axis after the other, as torch 2.14 loses rows of a map of one column."""
     batch = torch.tensor(value, dtype=torch.float64)[None, None]
-    scaled = functional.interpolate(batch, size=image_size, mode="bilinear", antialias=True)
-    return normalized(scaled[0, 0].numpy())
+    scaled = functional.interpolate(batch, size=(len(value), length), mode="bilinear", antialias=True)
+    lines: ValueMap = scaled[0, 0].numpy()
+    return lines
 
 
 def normalized(value: ValueMap) -> ValueMap:
