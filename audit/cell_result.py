@@ -102,6 +102,7 @@ class CellResult(Record):
     measures: CellMeasures | None = None
     predictions: list[int] = Field(default_factory=list)  # predicted class of every test image, in test order
     seconds: float = 0.0
+    peak_bytes: int | None = None  # of its process, or of the GPU; None where the system does not tell
     device: str = "cpu"
     precision: str = "float32"  # that the training really had
     weights_note: str | None = None  # what became of the file of initial weights, where one was given

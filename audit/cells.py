@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from audit.errors import ConfigError
 from audit.evaluation import metrics
 from audit.evaluation.standard_errors import standard_errors
 from audit.explain import explain
+from audit.peak_memory import forget_peak, peak_bytes
 from audit.plan import Cell
 from audit.results import (
     CLEAN,
@@ -96,17 +98,43 @@ OnEpoch = Callable[[EpochReading], None]
 
 
 def run_cell(
-    cell: Cell,
-    perturbation: Perturbation | None,
-    context: CellContext,
-    on_epoch: OnEpoch,
-    check_cancelled: Callable[[], None],
+    cell: Cell, perturbation: Perturbation | None, context: CellContext, on_epoch: OnEpoch
 ) -> CellResult:
     """Train and measure one cell. A loss that is not finite ends the cell as failed, with the reason."""
     started = time.monotonic()
+    forget_peak(context.device)
     seen = what_is_seen(cell, perturbation, context)
     monitor = EpochMonitor(seen, context, on_epoch)
-    common = {
+    try:
+        given = GivenWeights(cell.recipe, context.config.training.weights)
+        trained = train(cell.recipe, seen.train, monitor.read, given.load)
+    except TrainingDiverged as error:
+        return failed_cell(cell, perturbation, context, str(error), time.monotonic() - started)
+    measures, predictions = measure(trained.network, perturbation, seen, monitor.readings, context)
+    return CellResult(
+        **facts(cell, perturbation, context),
+        status="done",
+        measures=measures,
+        predictions=[int(p) for p in predictions],
+        explanation=explanation(trained.network, cell, perturbation, seen, context),
+        micro_batch=trained.micro_batch,
+        epoch=trained.epoch,
+        weights_note=given.note,
+        seconds=time.monotonic() - started,
+        peak_bytes=peak_bytes(context.device),
+    )
+
+
+def failed_cell(
+    cell: Cell, perturbation: Perturbation | None, context: CellContext, reason: str, seconds: float = 0.0
+) -> CellResult:
+    """A cell that gave nothing, and why."""
+    return CellResult(**facts(cell, perturbation, context), status="failed", failure=reason, seconds=seconds)
+
+
+def facts(cell: Cell, perturbation: Perturbation | None, context: CellContext) -> dict[str, Any]:
+    """What is known of a result before its training."""
+    return {
         "id": cell.id,
         "model": cell.pair[0],
         "optimizer": cell.pair[1],
@@ -121,24 +149,6 @@ def run_cell(
         "device": context.device,
         "precision": resolved(context.device, cell.recipe.precision),
     }
-    try:
-        given = GivenWeights(cell.recipe, context.config.training.weights)
-        trained = train(cell.recipe, seen.train, monitor.read, check_cancelled, given.load)
-    except TrainingDiverged as error:
-        seconds = time.monotonic() - started
-        return CellResult(**common, status="failed", failure=str(error), seconds=seconds)
-    measures, predictions = measure(trained.network, perturbation, seen, monitor.readings, context)
-    return CellResult(
-        **common,
-        status="done",
-        measures=measures,
-        predictions=[int(p) for p in predictions],
-        explanation=explanation(trained.network, cell, perturbation, seen, context),
-        micro_batch=trained.micro_batch,
-        epoch=trained.epoch,
-        weights_note=given.note,
-        seconds=time.monotonic() - started,
-    )
 
 
 class GivenWeights:

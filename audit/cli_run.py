@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from audit import __version__
 from audit.cli_data import GroupColumn, LabelColumn, LabelTable, table_overrides
+from audit.cli_perform import Wishes, perform
 from audit.command_options import (
     AsJson,
     read_baseline,
     read_settings,
-    shareable_command,
     split_list,
     split_numbers,
 )
-from audit.errors import EXIT_INCOMPLETE, EXIT_PASS
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from audit.data.dataset import ImageDataset
-    from audit.estimate import Estimate
-    from audit.plan import AuditPlan
-    from audit.results import AuditResult
-    from audit.settings import AuditConfig
 
 MANY_GENERATIONS = 100_000
 
@@ -40,6 +26,12 @@ MoreSettings = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default one per core.")]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", help="local, ray, or ray:ADDRESS of a cluster (extra: ray).")
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Delete what an earlier audit left in the run directory, begin anew.")
+]
 RunFolder = Annotated[Path | None, typer.Option(help="Run directory (default runs/<date>-<dataset>-<id>).")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan with its cost, train nothing.")]
 Augmentations = Annotated[
@@ -93,10 +85,12 @@ def run(
     set_: MoreSettings = None,
     device: Device = None,
     workers: Workers = None,
+    engine: EngineName = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Equal bits from equal seeds on a GPU too, slower.")
     ] = False,
     out: RunFolder = None,
+    fresh: Fresh = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -115,13 +109,14 @@ def run(
         "seeds": split_numbers("--seeds", seeds),
         "device": device,
         "workers": workers,
+        "engine": engine,
         "deterministic": deterministic or None,
     }
     overrides = {field: value for field, value in overrides.items() if value is not None}
     overrides |= table_overrides(table, label_column, group_column)
     overrides |= read_baseline(baseline) | read_settings(set_ or [])
     resolved = load_config(audit, profile, config, overrides)
-    perform(resolved, out, dry_run, as_json)
+    perform(resolved, Wishes(out, dry_run, as_json, fresh))
 
 
 def search(
@@ -153,7 +148,9 @@ def search(
     set_: MoreSettings = None,
     device: Device = None,
     workers: Workers = None,
+    engine: EngineName = None,
     out: RunFolder = None,
+    fresh: Fresh = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -180,6 +177,7 @@ def search(
         "seeds": split_numbers("--seeds", seeds),
         "device": device,
         "workers": workers,
+        "engine": engine,
     }
     overrides = {field: value for field, value in overrides.items() if value is not None}
     phantoms = data in shipped()
@@ -188,116 +186,4 @@ def search(
     resolved = load_config(
         data if phantoms else "oct", profile, config, overrides | read_settings(set_ or [])
     )
-    perform(resolved, out, dry_run, as_json, comparison=True)
-
-
-def perform(
-    config: AuditConfig,
-    out: Path | None,
-    dry_run: bool,
-    as_json: bool,
-    comparison: bool = False,
-    command: str | None = None,
-) -> None:
-    """Load, plan, estimate, run, present: as an audit, or as a comparison of search methods. `command`: the one that
-    began the audit, where it is another than this process's."""
-    from rich.console import Console
-
-    from audit.data.load import load_dataset
-    from audit.plan import plan_audit
-    from audit.store import default_folder
-    from audit.terminal import TerminalObserver, show_comparison, show_result
-
-    console = Console(stderr=True)
-    with TerminalObserver(console) as observer:
-        observer.say(f"audit {__version__}: reading images")
-        dataset = load_dataset(config.data, observer.images, observer.unpacking)
-        plan = plan_audit(config, dataset)
-        folder = out or default_folder(plan, dataset.name)
-        estimate = announce(console, plan, dataset, folder)
-        if dry_run:
-            if as_json:
-                typer.echo(json.dumps({**plan.to_json(), "estimate": asdict(estimate) if estimate else None}))
-            return
-        from audit.runner import run_audit
-        from reports import write_report, write_search_figures
-
-        begun_by = command or shareable_command(sys.argv[1:])
-        result = run_audit(plan, dataset, folder, observer, command=begun_by)
-        observer.say("writing the figures" if comparison else "writing the report")
-        written = write_search_figures(result, folder) if comparison else [write_report(result, folder)]
-    (show_comparison if comparison else show_result)(console, result, folder)
-    if as_json:
-        content = comparison_object(result, written) if comparison else {"report": str(written[0])}
-        typer.echo(json.dumps({**as_object(result, folder), **content}))
-    raise typer.Exit(EXIT_PASS if result.state == "complete" else EXIT_INCOMPLETE)
-
-
-def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: Path) -> Estimate | None:
-    """Show the data, the plan and its cost, before anything long starts; None where nothing is to do."""
-    from rich.text import Text
-
-    from audit.engines import choose_device, worker_count
-    from audit.estimate import estimate_audit, in_words
-    from audit.store import RunStore
-
-    kind = "synthetic phantoms" if dataset.synthetic else dataset.name
-    height, width = dataset.image_size
-    found = (
-        f"{kind}: {len(dataset.train)} training and {len(dataset.test)} test images, {height} × {width}, "
-        f"{len(dataset.class_names)} classes ({', '.join(dataset.class_names)})"
-    )
-    console.print(Text(found), soft_wrap=True)  # as Text: names may hold square brackets
-    device = choose_device(plan.config.device, plan.config.deterministic)
-    workers = worker_count(plan.config, device)
-    store = RunStore(folder)
-    missing = [cell for cell in plan.cells if store.read_cell(cell.id) is None]
-    if not missing:
-        console.print("all trainings are done already", highlight=False)
-        return None
-    console.print("timing a few training steps on this machine", highlight=False)
-    estimate = estimate_audit(plan, dataset, missing, device, workers)
-    console.print(
-        f"{estimate.trainings} trainings and {estimate.surrogate_trainings} surrogate trainings: about "
-        f"{in_words(estimate.wall_seconds)} with {workers} worker(s) on {device}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return estimate
-
-
-def comparison_object(result: AuditResult, figures: list[Path]) -> dict[str, Any]:
-    """What `--json` prints of a comparison, beside what it prints of any audit."""
-    return {
-        "figures": [str(path) for path in figures],
-        "methods": [
-            {
-                "method": p.attack,
-                "severity": p.severity,
-                "draw": p.draw,
-                "file": p.file,
-                "sha256": p.id,
-                "trainings": p.search.trainings if p.search else 0,
-                "seconds": p.search.seconds if p.search else 0.0,
-            }
-            for p in result.perturbations
-        ],
-        "victims": [
-            {"victim": c.pair, "method": c.attack, "severity": c.severity, **c.accuracy.model_dump()}
-            for c in result.conditions
-        ],
-    }
-
-
-def as_object(result: AuditResult, folder: Path) -> dict[str, Any]:
-    """What `--json` prints."""
-    return {
-        "run_dir": str(folder),
-        "audit_id": result.audit_id,
-        "state": result.state,
-        "synthetic": result.dataset.synthetic,
-        "verdict": result.finding.verdict,
-        "reason": result.finding.reason,
-        "sentence": result.finding.sentence,
-        "scores": [row.model_dump() for row in result.scores],
-    }
+    perform(resolved, Wishes(out, dry_run, as_json, fresh, comparison=True))

@@ -37,7 +37,7 @@ def show(run_dir: RunDir, as_json: AsJson = False) -> None:
     """Show what an audit found, or how far it got (exit code 4 where there is nothing to show yet)."""
     from rich.console import Console
 
-    from audit.cli_run import as_object
+    from audit.cli_perform import as_object
     from audit.results import AuditResult
     from audit.runs import require_run
     from audit.terminal import show_result
@@ -59,13 +59,14 @@ def show(run_dir: RunDir, as_json: AsJson = False) -> None:
 
 def resume(run_dir: RunDir, as_json: AsJson = False) -> None:
     """Go on with an audit or a comparison of methods where it stopped, with its own settings."""
-    from audit.cli_run import perform
+    from audit.cli_perform import Wishes, perform
     from audit.config import load_written_config
     from audit.runs import config_of, require_run
 
     command = require_run(run_dir).command
     config = load_written_config(config_of(run_dir))
-    perform(config, run_dir, False, as_json, command.startswith("audit search "), command or None)
+    comparison = command.startswith("audit search ")
+    perform(config, Wishes(run_dir, as_json=as_json, comparison=comparison, command=command or None))
 
 
 def rm(

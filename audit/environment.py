@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -48,6 +49,7 @@ def device_name(device: str) -> str:
     return f"cuda: {torch.cuda.get_device_name()}"
 
 
+@functools.cache
 def code_fingerprint() -> str:
     """SHA-256 over the source files of `audit`, in order of their paths."""
     root = Path(__file__).parent

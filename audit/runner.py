@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -18,12 +19,13 @@ from audit.data.dataset import ImageDataset
 from audit.engines import Engine, choose_device, make_engine, worker_count
 from audit.environment import describe_environment
 from audit.errors import DataError
+from audit.interrupts import StopRequest
 from audit.plan import AttackSpec, AuditPlan, Cell, digest, search_settings
 from audit.results import CLEAN, AuditResult, CellResult, EpochReading, Generation
 from audit.run_lock import held
 from audit.scan.dataset import scan_dataset
 from audit.scan.record import ScanRecord
-from audit.store import RunStore
+from audit.store import RESULTS_FILE, RunStore
 
 
 class Observer(Protocol):
@@ -46,110 +48,148 @@ class Observer(Protocol):
     def search_done(self, attack: AttackSpec, artefact: Artefact) -> None: ...
 
 
+@dataclass(frozen=True)
+class Order:
+    """How an audit is to be run."""
+
+    command: str  # that began it, for the report
+    fresh: bool = False  # delete what an earlier audit left in the folder
+    stop: StopRequest = field(default_factory=StopRequest)
+
+
 def run_audit(
-    plan: AuditPlan, dataset: ImageDataset, run_dir: Path, observer: Observer, command: str
+    plan: AuditPlan, dataset: ImageDataset, run_dir: Path, observer: Observer, order: Order
 ) -> AuditResult:
-    """Do what is not done yet, and write `results.json`. Interrupted, the same call goes on from there. Raises
-    RunDirectoryError where another process works on the same folder."""
-    RunStore(run_dir).create()
-    with held(run_dir):
-        return run_held(plan, dataset, run_dir, observer, command)
-
-
-def run_held(
-    plan: AuditPlan, dataset: ImageDataset, run_dir: Path, observer: Observer, command: str
-) -> AuditResult:
-    """The same, where the folder is there and nobody else works on it."""
+    """Do what is not done yet, and write `results.json`. Interrupted (KeyboardInterrupt, once a stop is asked for),
+    the same call goes on from there. Raises RunDirectoryError where another process works on the same folder."""
     store = RunStore(run_dir)
-    created = store.begin(plan, dataset.fingerprint, command)
-    scan = kept_scan(dataset, store, observer)
-    device = choose_device(plan.config.device, plan.config.deterministic)
-    workers = worker_count(plan.config, device)
-    artefacts = {
-        a: made for a in plan.attacks if (made := kept_artefact(a, plan, dataset, store)) is not None
-    }
-    results = {c.id: kept for c in plan.cells if (kept := kept_result(c, artefacts, store)) is not None}
-    complete(plan, dataset, store, observer, artefacts, results, device, workers)
-    found = assemble_result(
-        plan,
-        dataset,
-        artefacts,
-        [results[cell.id] for cell in plan.cells],
-        describe_environment(device, workers),
-        {
-            a: store.perturbation_path(a, artefact_key(a, plan, dataset)).relative_to(run_dir)
-            for a in artefacts
-        },
-        created=created,
-        command=command,
-        seconds=store.seconds(),
-        checks=without_names(check_dataset(dataset, scan)),
-        scan=scan,
-    )
-    found.save(run_dir / "results.json")
-    return found
+    if order.fresh and store.holds_audit():
+        with held(run_dir):
+            store.clear()
+    store.create()
+    with held(run_dir):
+        return Session(plan, dataset, store, observer, order).run()
 
 
-def complete(
-    plan: AuditPlan,
-    dataset: ImageDataset,
-    store: RunStore,
-    observer: Observer,
-    artefacts: dict[AttackSpec, Artefact],
-    results: dict[str, CellResult],
-    device: str,
-    workers: int,
-) -> None:
-    """Search the perturbations and train the cells that are missing, into `artefacts` and `results`."""
-    missing = [cell for cell in plan.cells if cell.id not in results]
-    unsearched = [a for a in plan.attacks if a.attack != CLEAN and a not in artefacts]
-    observer.cells_started(missing, len(results))
-    if not missing and not unsearched:
-        return
-    session = time.time()
-    store.log(session, "started", cells=len(missing), workers=workers, device=device)
-    context = CellContext(dataset.train, dataset.test, dataset.class_names, plan.config, device, dataset.val)
-    task = surrogate_task(
-        dataset.train, len(dataset.class_names), plan.config.search, plan.config.search_augmentation
-    )
-    with make_engine(context, task, min(workers, max(len(missing), 2))) as engine:
-        for phase in phases(plan):
-            for attack in (attack for attack in phase if attack in unsearched):
-                artefacts[attack] = find_artefact(attack, task, plan, dataset, store, engine, observer)
-                store.log(session, "perturbation", attack=attack.name)
-                # Found anew, and not the same: what was trained under the old one counts no more.
-                missing += [
-                    cell
-                    for cell in plan.cells_of(attack)
-                    if cell.id in results and results[cell.id].perturbation_id != artefacts[attack].sha256
-                ]
-            waiting = [(c, perturbation_of(c, artefacts)) for c in missing if c.attack in phase]
-            for result in engine.run_cells(longest_first(waiting), observer.epoch):
-                store.save_cell(result)
-                store.log(session, "cell", id=result.id, status=result.status)
-                results[result.id] = result
-                observer.cell_done(result)
-    store.log(session, "finished")
+class Session:
+    """One process's work on one audit, from what is on the disk to the results."""
 
+    def __init__(
+        self, plan: AuditPlan, dataset: ImageDataset, store: RunStore, observer: Observer, order: Order
+    ) -> None:
+        self.plan, self.dataset, self.store, self.observer, self.order = plan, dataset, store, observer, order
+        self.begun = time.time()
+        self.device = choose_device(plan.config.device, plan.config.deterministic)
+        self.workers = worker_count(plan.config, self.device)
+        self.artefacts: dict[AttackSpec, Artefact] = {}
+        self.results: dict[str, CellResult] = {}
 
-def find_artefact(
-    attack: AttackSpec,
-    task: SurrogateTask,
-    plan: AuditPlan,
-    dataset: ImageDataset,
-    store: RunStore,
-    engine: Engine,
-    observer: Observer,
-) -> Artefact:
-    """Find one perturbation and keep it; an interrupted search goes on from its readings."""
-    path = store.perturbation_path(attack, artefact_key(attack, plan, dataset))
-    readings = KeptReadings(
-        engine.score_all, path.with_suffix(".readings.jsonl"), answer_all=engine.answer_all
-    )
-    artefact = make_artefact(attack, task, plan, dataset, readings, observer)
-    artefact.save(path)
-    readings.discard()
-    return artefact
+    def run(self) -> AuditResult:
+        """Take up what is there, do what is missing, and write `results.json`."""
+        plan, dataset, store = self.plan, self.dataset, self.store
+        created = store.begin(plan, dataset.fingerprint, self.order.command)
+        scan = kept_scan(dataset, store, self.observer)
+        self.take_up()
+        self.complete()
+        found = assemble_result(
+            plan,
+            dataset,
+            self.artefacts,
+            [self.results[cell.id] for cell in plan.cells],
+            describe_environment(self.device, self.workers),
+            {a: store.perturbation_path(a, self.key(a)).relative_to(store.folder) for a in self.artefacts},
+            created=created,
+            command=self.order.command,
+            seconds=store.seconds(),
+            checks=without_names(check_dataset(dataset, scan)),
+            scan=scan,
+        )
+        found.save(store.folder / RESULTS_FILE)
+        return found
+
+    def take_up(self) -> None:
+        """What earlier sessions finished."""
+        for attack in self.plan.attacks:
+            artefact = self.kept_artefact(attack)
+            if artefact is not None:
+                self.artefacts[attack] = artefact
+        for cell in self.plan.cells:
+            result = self.kept_result(cell)
+            if result is not None:
+                self.results[cell.id] = result
+
+    def complete(self) -> None:
+        """Search the perturbations and train the cells that are missing."""
+        plan, stop = self.plan, self.order.stop
+        missing = [cell for cell in plan.cells if cell.id not in self.results]
+        unsearched = [a for a in plan.attacks if a.attack != CLEAN and a not in self.artefacts]
+        self.observer.cells_started(missing, len(self.results))
+        if not missing and not unsearched:
+            return
+        self.log("started", cells=len(missing), workers=self.workers, device=self.device)
+        config, train = plan.config, self.dataset.train
+        names = self.dataset.class_names
+        context = CellContext(train, self.dataset.test, names, config, self.device, self.dataset.val)
+        task = surrogate_task(train, len(names), config.search, config.search_augmentation)
+        workers = min(self.workers, max(len(missing), 2))
+        with stop.finishes_first(), make_engine(context, task, workers, stop) as engine:
+            for phase in phases(plan):
+                for attack in (attack for attack in phase if attack in unsearched):
+                    missing += self.find(attack, task, engine)
+                self.train([cell for cell in missing if cell.attack in phase], engine)
+        self.log("finished")
+
+    def find(self, attack: AttackSpec, task: SurrogateTask, engine: Engine) -> list[Cell]:
+        """Find one perturbation and keep it; an interrupted search goes on from its readings. Returns the cells that
+        were trained under another one in its place, and count no more."""
+        path = self.store.perturbation_path(attack, self.key(attack))
+        kept = path.with_suffix(".readings.jsonl")
+        readings = KeptReadings(engine.score_all, kept, answer_all=engine.answer_all)
+        artefact = make_artefact(attack, task, self.plan, self.dataset, readings, self.observer)
+        artefact.save(path)
+        readings.discard()
+        self.artefacts[attack] = artefact
+        self.log("perturbation", attack=attack.name)
+        return [
+            cell
+            for cell in self.plan.cells_of(attack)
+            if cell.id in self.results and self.results[cell.id].perturbation_id != artefact.sha256
+        ]
+
+    def train(self, cells: list[Cell], engine: Engine) -> None:
+        """Train cells and keep each as it comes. Raises KeyboardInterrupt where a stop was asked for."""
+        jobs = [(cell, perturbation_of(cell, self.artefacts)) for cell in cells]
+        for result in engine.run_cells(longest_first(jobs), lambda event: self.observer.epoch(*event)):
+            self.store.save_cell(result)
+            self.log("cell", id=result.id, status=result.status, seconds=round(result.seconds, 2))
+            self.results[result.id] = result
+            self.observer.cell_done(result)
+        self.order.stop.check()
+
+    def log(self, event: str, **told: object) -> None:
+        """One line of the run's log."""
+        self.store.log(self.begun, event, **told)
+
+    def key(self, attack: AttackSpec) -> str:
+        """Hash of all that defines a perturbation."""
+        return digest(attack, search_settings(attack, self.plan.config), self.dataset)
+
+    def kept_artefact(self, attack: AttackSpec) -> Artefact | None:
+        """A perturbation that was already made here."""
+        path = self.store.perturbation_path(attack, self.key(attack))
+        if attack.attack == CLEAN or not path.exists():
+            return None
+        artefact = Artefact.load(path)
+        if artefact.dataset_fingerprint != self.dataset.fingerprint:
+            raise DataError(f"{path}: made for other data; delete it and run again")
+        return artefact
+
+    def kept_result(self, cell: Cell) -> CellResult | None:
+        """A cell that was trained here already, and not under another perturbation than the one here now."""
+        result = self.store.read_cell(cell.id)
+        artefact = self.artefacts.get(cell.attack)
+        stale = result is not None and artefact is not None and result.perturbation_id != artefact.sha256
+        return None if stale else result
 
 
 def kept_scan(dataset: ImageDataset, store: RunStore, observer: Observer) -> ScanRecord:
@@ -171,32 +211,6 @@ def phases(plan: AuditPlan) -> list[list[AttackSpec]]:
 def longest_first(jobs: list[tuple[Cell, Perturbation | None]]) -> list[tuple[Cell, Perturbation | None]]:
     """Clean cells first, then in the order of the plan, so that the first result comes early."""
     return sorted(jobs, key=lambda job: job[0].attack.attack != CLEAN)
-
-
-def artefact_key(attack: AttackSpec, plan: AuditPlan, dataset: ImageDataset) -> str:
-    """Hash of all that defines a perturbation."""
-    return digest(attack, search_settings(attack, plan.config), dataset)
-
-
-def kept_artefact(
-    attack: AttackSpec, plan: AuditPlan, dataset: ImageDataset, store: RunStore
-) -> Artefact | None:
-    """A perturbation that was already made here."""
-    path = store.perturbation_path(attack, artefact_key(attack, plan, dataset))
-    if attack.attack == CLEAN or not path.exists():
-        return None
-    artefact = Artefact.load(path)
-    if artefact.dataset_fingerprint != dataset.fingerprint:
-        raise DataError(f"{path}: made for other data; delete it and run again")
-    return artefact
-
-
-def kept_result(cell: Cell, artefacts: dict[AttackSpec, Artefact], store: RunStore) -> CellResult | None:
-    """A cell that was trained here already, and not under another perturbation than the one here now."""
-    result = store.read_cell(cell.id)
-    artefact = artefacts.get(cell.attack)
-    stale = result is not None and artefact is not None and result.perturbation_id != artefact.sha256
-    return None if stale else result
 
 
 def make_artefact(

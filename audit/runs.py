@@ -51,7 +51,7 @@ def read_run(folder: Path) -> Run | None:
     state: State = "interrupted"
     if is_held(folder):
         state = "running"
-    elif current and results is not None:
+    elif current and results is not None and RunStore(folder).is_marked_complete():
         state = "complete" if results.get("state") == "complete" else "incomplete"
     return Run(
         folder=str(folder),

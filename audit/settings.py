@@ -26,6 +26,7 @@ from audit.training.preprocessing import preprocessing
 from audit.training.schedules import SCHEDULES
 
 TRANSFER = "transfer"
+LOCAL, RAY = "local", "ray"  # engines
 Severity = Annotated[int, Field(ge=0, le=10)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what both numpy's and torch's generators take
 
@@ -258,6 +259,7 @@ class AuditConfig(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     deterministic: bool = False  # on a GPU: equal bits from equal seeds, at a cost; a CPU always gives them
     workers: int | None = Field(None, ge=1, le=256)  # None: one per core on a CPU, 1 on a GPU
+    engine: str = LOCAL  # or ray, or ray:ADDRESS of a cluster
 
     @field_validator("models")
     @classmethod
@@ -288,6 +290,13 @@ class AuditConfig(Settings):
     @classmethod
     def _known_preprocessings(cls, names: list[str]) -> list[str]:
         return unique([check_preprocessing(name) for name in names])
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, name: str) -> str:
+        if name in (LOCAL, RAY) or name.startswith(f"{RAY}:"):
+            return name
+        raise ValueError(f"unknown engine {name!r}; write local, ray, or ray:ADDRESS of a cluster")
 
     @field_validator("severities", "seeds", "stoppings")
     @classmethod

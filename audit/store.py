@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from audit import __version__
+from audit.environment import code_fingerprint
 from audit.errors import RunDirectoryError
-from audit.results import CellResult
+from audit.results import PROTOCOL_VERSION, CellResult
 from audit.scan.record import ScanRecord
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 
 PLAN_FILE, CONFIG_FILE, SCAN_FILE = "plan.json", "config.yaml", "data-scan.json"
+RESULTS_FILE, COMPLETE_FILE = "results.json", "complete.json"
 LOCK_FILE, OWNER_FILE = ".lock", ".owner.json"
 
 
@@ -66,6 +70,20 @@ class RunStore:
         """In words."""
         return RunDirectoryError(f"{self.folder}: cannot be written ({error.strerror}); choose another --out")
 
+    def holds_audit(self) -> bool:
+        """Whether an audit was begun here, readable or not."""
+        return (self.folder / PLAN_FILE).exists()
+
+    def clear(self) -> None:
+        """Delete what an audit left here, of whatever data or version; a folder that holds none is left alone."""
+        if not self.holds_audit():
+            return
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in (LOCK_FILE, OWNER_FILE):
+                path.unlink()
+
     def begin(self, plan: AuditPlan, fingerprint: str, command: str = "") -> str:
         """Write down what is to be done, in a new folder or one to be taken up again. Returns when the audit was first
         started (ISO 8601, UTC).
@@ -74,12 +92,10 @@ class RunStore:
         """
         self.create()
         record = self.read_plan()
-        if record is not None and record.get("dataset_fingerprint") != fingerprint:
-            raise RunDirectoryError(
-                f"{self.folder}: holds an audit of other data; choose another --out or delete the folder"
-            )
+        if record is not None:
+            self.refuse_mixing(record, fingerprint)
         created = str(record["created"]) if record else datetime.now(UTC).isoformat(timespec="seconds")
-        told = {"created": created, "command": command, "dataset_fingerprint": fingerprint}
+        told = {"created": created, "command": command, "dataset_fingerprint": fingerprint, **this_program()}
         try:
             write_atomic(self.folder / PLAN_FILE, json.dumps({**told, **plan.to_json()}, indent=1))
             config = yaml.safe_dump(plan.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -87,6 +103,20 @@ class RunStore:
         except OSError as error:
             raise self.unwritable(error) from None
         return created
+
+    def refuse_mixing(self, record: dict[str, Any], fingerprint: str) -> None:
+        """What was computed from other data or by other code must not stand beside what is computed now. Raises
+        RunDirectoryError."""
+        if record.get("dataset_fingerprint") != fingerprint:
+            raise RunDirectoryError(
+                f"{self.folder}: holds an audit of other data; choose another --out, or say --fresh to begin anew"
+            )
+        begun, now = {key: record.get(key) for key in this_program()}, this_program()
+        if begun != now:
+            raise RunDirectoryError(
+                f"{self.folder}: begun by another version of this program ({in_words(begun)}; this one: "
+                f"{in_words(now)}); choose another --out, or say --fresh to begin anew"
+            )
 
     def read_plan(self) -> dict[str, Any] | None:
         """`plan.json`, None where there is none."""
@@ -98,7 +128,7 @@ class RunStore:
             content = None
         if not isinstance(content, dict) or "created" not in content:
             raise RunDirectoryError(
-                f"{self.folder / PLAN_FILE}: damaged; choose another --out or delete the folder"
+                f"{self.folder / PLAN_FILE}: damaged; choose another --out, or say --fresh to begin anew"
             )
         return content
 
@@ -117,6 +147,24 @@ class RunStore:
         except (OSError, ValueError):
             return None
         return result if result.id == cell_id and result.status == "done" else None
+
+    def mark_complete(self) -> None:
+        """The last thing that is written: results and report are there."""
+        if self.is_marked_complete():
+            return
+        ended = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "results_sha256": sha256_of(self.folder / RESULTS_FILE),
+        }
+        write_atomic(self.folder / COMPLETE_FILE, json.dumps(ended))
+
+    def is_marked_complete(self) -> bool:
+        """Whether the results that are here are those that were marked."""
+        try:
+            ended = json.loads((self.folder / COMPLETE_FILE).read_text(encoding="utf-8"))
+            return bool(ended["results_sha256"] == sha256_of(self.folder / RESULTS_FILE))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def save_scan(self, scan: ScanRecord, fingerprint: str) -> None:
         """Keep the scan of the data with this fingerprint."""
@@ -162,11 +210,32 @@ class RunStore:
         return sum(last.values())
 
 
+def this_program() -> dict[str, Any]:
+    """What computes: runs are not mixed across it."""
+    return {
+        "audit_version": __version__,
+        "protocol_version": PROTOCOL_VERSION,
+        "code_fingerprint": code_fingerprint(),
+    }
+
+
+def in_words(program: dict[str, Any]) -> str:
+    """'audit 0.1.0, code 1a2b3c4d'."""
+    code = str(program["code_fingerprint"] or "unknown")[:8]
+    return f"audit {program['audit_version'] or 'unknown'}, code {code}"
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def default_folder(plan: AuditPlan, dataset_name: str) -> Path:
-    """`runs/<date>-<dataset>-<id>`; an audit begun on another day is found again."""
+    """`runs/<date>-<dataset>-<id>`; an audit begun on another day by the same code is found again."""
     name = file_name(dataset_name)
-    begun = sorted(Path("runs").glob(f"*-{name}-{plan.id[:8]}"))
-    return begun[-1] if begun else Path("runs") / f"{datetime.now(UTC):%Y-%m-%d}-{name}-{plan.id[:8]}"
+    own = hashlib.sha256(f"{plan.id} {code_fingerprint()}".encode()).hexdigest()[:8]
+    begun = sorted(Path("runs").glob(f"*-{name}-{own}"))
+    return begun[-1] if begun else Path("runs") / f"{datetime.now(UTC):%Y-%m-%d}-{name}-{own}"
 
 
 def file_name(text: str) -> str:

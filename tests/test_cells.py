@@ -45,7 +45,7 @@ def run(perturbed: bool, test: Split, config: AuditConfig | None = None, **chang
     attack = AttackSpec(attack="shortcut", severity=1, draw=0, seed=0) if perturbed else CLEAN_SPEC
     context = CellContext(halves(160, 1), test, ("left", "right"), config, "cpu")
     cell = Cell(id="c", recipe=RECIPE.model_copy(update=changes), attack=attack, role="grid")
-    return run_cell(cell, PIXELS if perturbed else None, context, lambda reading: None, lambda: None)
+    return run_cell(cell, PIXELS if perturbed else None, context, lambda reading: None)
 
 
 def test_measures_agree_with_the_predictions() -> None:

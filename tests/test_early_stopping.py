@@ -51,7 +51,6 @@ def test_a_cell_measures_the_epoch_that_reads_the_validation_images_best() -> No
         None,
         context,
         lambda r: None,
-        lambda: None,
     )
     assert found.measures is not None and found.epoch is not None
     by_epoch = [reading.test_accuracy for reading in found.measures.epochs]

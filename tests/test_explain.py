@@ -73,7 +73,7 @@ def test_the_first_seed_on_clean_and_on_searched_images_is_explained() -> None:
         recipe = RECIPE.model_copy(update={"epochs": 1, "seed": seed})
         cell = Cell(id="c", recipe=recipe, attack=spec, role="grid")
         used = None if attack == "clean" else PIXELS
-        return run_cell(cell, used, context, lambda reading: None, lambda: None).explanation
+        return run_cell(cell, used, context, lambda reading: None).explanation
 
     clean, searched = of("clean", 0), of("evoshift", 0)
     assert clean is not None and len(clean.maps) == 2 and clean.train_shares == []

@@ -44,7 +44,7 @@ def test_victims_augment_images_that_carry_the_perturbation(seen: list[torch.Ten
     attack = AttackSpec(attack="shortcut", severity=1, draw=0, seed=0)
     cell = Cell(id="c", recipe=recipe, attack=attack, role="grid")
     context = CellContext(split, noise_split(8, 12, seed=1), ("a", "b"), AuditConfig(), "cpu")
-    run_cell(cell, PIXELS, context, lambda reading: None, lambda: None)
+    run_cell(cell, PIXELS, context, lambda reading: None)
     handed = {image.numpy().tobytes() for image in torch.cat(seen)}
     assert handed == {image.tobytes() for image in PIXELS.apply(split.images, split.labels)}
     assert not handed & {image.tobytes() for image in split.images}

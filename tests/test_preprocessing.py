@@ -324,7 +324,7 @@ def clean_test_accuracy(dataset: ImageDataset, images: Images, name: str) -> flo
         seed=0,
     )
     inputs, labels = torch.from_numpy(preprocess(images)), torch.from_numpy(dataset.train.labels)
-    trained = train(recipe, TrainingImages(inputs, labels, 4), lambda model, epoch, loss: None, lambda: None)
+    trained = train(recipe, TrainingImages(inputs, labels, 4), lambda model, epoch, loss: None)
     recalibrate_batch_norm(trained.network, inputs, 100)
     outputs = predict(trained.network, torch.from_numpy(preprocess(dataset.test.images)), 100)
     return float((outputs.argmax(1).numpy() == dataset.test.labels).mean())

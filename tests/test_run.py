@@ -90,7 +90,8 @@ def test_what_a_run_directory_holds(tiny: TinyRun) -> None:
         name: [f for f in files if f.startswith(f"{name}/")] for name in ("cells", "perturbations", "figures")
     }
     assert {f for f in files if "/" not in f} == {
-        ".lock", "config.yaml", "data-scan.json", "events.jsonl", "plan.json", "report.pdf", "results.json",
+        ".lock", "complete.json", "config.yaml", "data-scan.json", "events.jsonl", "plan.json", "report.pdf",
+        "results.json",
     }  # fmt: skip
     plan = json.loads((tiny.folder / "plan.json").read_text())
     assert sorted(by_folder["cells"]) == sorted(f"cells/{cell['id']}.json" for cell in plan["cells"])
@@ -100,7 +101,7 @@ def test_what_a_run_directory_holds(tiny: TinyRun) -> None:
     ]  # fmt: skip
     assert by_folder["figures"]
     assert all(name.endswith(".svg") for name in by_folder["figures"])
-    assert sum(map(len, by_folder.values())) + 7 == len(files)
+    assert sum(map(len, by_folder.values())) + 8 == len(files)
     assert (tiny.folder / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
@@ -141,7 +142,7 @@ def comparable(folder: Path) -> dict[str, Any]:
     for clock in ("seconds", "created", "command", "environment"):
         del content[clock]
     for cell in content["cells"]:
-        del cell["seconds"]
+        del cell["seconds"], cell["peak_bytes"]
     for perturbation in content["perturbations"]:
         if perturbation["search"] is not None:
             del perturbation["search"]["seconds"]
@@ -194,7 +195,7 @@ def test_one_deleted_cell_is_trained_again_alone(audit: Command, tiny: TinyRun) 
     assert f"{CELLS - 1} trainings are kept from an earlier start; 1 to do\n" in outcome.err
     assert {p: p.stat().st_mtime_ns for p in folder.glob("cells/*") if p in kept} == kept
     again = cell_of(folder, lost.id)
-    assert again.model_copy(update={"seconds": lost.seconds}) == lost
+    assert again.model_copy(update={"seconds": lost.seconds, "peak_bytes": lost.peak_bytes}) == lost
     assert comparable(folder) == comparable(tiny.folder)
 
 

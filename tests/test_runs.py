@@ -50,6 +50,7 @@ def finished(folder: Path, plan: AuditPlan) -> Path:
     result = example_result()
     synthetic = result.dataset.model_copy(update={"synthetic": True})
     result.model_copy(update={"audit_id": plan.id, "dataset": synthetic}).save(folder / "results.json")
+    RunStore(folder).mark_complete()
     return folder
 
 
@@ -92,12 +93,14 @@ def test_states(tmp_path: Path, plan: AuditPlan) -> None:
     (root / "e").mkdir()
     (root / "e" / "plan.json").write_text("{")
     (root / "notes").mkdir()
+    (finished(root / "f", plan) / "complete.json").unlink()  # stopped while the report was written
     older = example_result()  # of another grid than that of the plan
     older.save(root / "c" / "results.json")
     with held(held_one):
         found = {Path(run.folder).name: run for run in list_runs(root)}
     assert {name: run.state for name, run in found.items()} == {
         "a": "interrupted", "b": "complete", "c": "interrupted", "d": "running", "e": "damaged",
+        "f": "interrupted",
     }  # fmt: skip
     assert (found["a"].done, found["a"].cells, found["a"].verdict) == (2, len(plan.cells), None)
     assert found["b"].verdict == older.finding.verdict

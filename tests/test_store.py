@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from audit import __version__
+from audit.environment import code_fingerprint
 from audit.errors import RunDirectoryError
 from audit.plan import AuditPlan, plan_audit
 from audit.results import CellResult
@@ -107,9 +109,51 @@ def test_folder_with_an_audit_of_other_data(store: RunStore, plan: AuditPlan) ->
     before = (store.folder / "plan.json").read_bytes()
     refused(
         store, plan,
-        f"{store.folder}: holds an audit of other data; choose another --out or delete the folder",
+        f"{store.folder}: holds an audit of other data; choose another --out, or say --fresh to begin anew",
     )  # fmt: skip
     assert (store.folder / "plan.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("field", ["audit_version", "protocol_version", "code_fingerprint"])
+def test_folder_with_an_audit_of_another_program(store: RunStore, plan: AuditPlan, field: str) -> None:
+    store.begin(plan, "data-1")
+    content = json.loads((store.folder / "plan.json").read_text())
+    (store.folder / "plan.json").write_text(json.dumps({**content, field: "0123456789"}))
+    own = f"audit {__version__}, code {code_fingerprint()[:8]}"
+    begun = {
+        "audit_version": own.replace(f"audit {__version__}", "audit 0123456789"),
+        "protocol_version": own,
+        "code_fingerprint": f"audit {__version__}, code 01234567",
+    }
+    refused(
+        store, plan,
+        f"{store.folder}: begun by another version of this program ({begun[field]}; this one: {own}); choose another "
+        "--out, or say --fresh to begin anew",
+    )  # fmt: skip
+
+
+def test_clear_deletes_an_audit_and_nothing_else(store: RunStore, plan: AuditPlan) -> None:
+    store.begin(plan, "data-1")
+    store.save_cell(cell(plan))
+    (store.folder / ".lock").touch()
+    store.clear()
+    assert [p.name for p in store.folder.iterdir()] == [".lock"]
+    (store.folder / "thesis.doc").write_text("precious")
+    store.clear()
+    assert (store.folder / "thesis.doc").exists(), "no audit, so not ours"
+
+
+def test_the_mark_of_completion_belongs_to_these_results(store: RunStore, plan: AuditPlan) -> None:
+    store.begin(plan, "data-1")
+    assert not store.is_marked_complete()
+    (store.folder / "results.json").write_text("{}")
+    assert not store.is_marked_complete()
+    store.mark_complete()
+    assert store.is_marked_complete()
+    (store.folder / "results.json").write_text("{ }")
+    assert not store.is_marked_complete()
+    (store.folder / "complete.json").write_text("{")
+    assert not store.is_marked_complete()
 
 
 def test_file_in_place_of_the_folder(store: RunStore, plan: AuditPlan) -> None:
@@ -134,7 +178,11 @@ def test_folder_that_cannot_be_written(
 def test_damaged_plan(store: RunStore, plan: AuditPlan, content: bytes) -> None:
     store.folder.mkdir()
     (store.folder / "plan.json").write_bytes(content)
-    refused(store, plan, f"{store.folder / 'plan.json'}: damaged; choose another --out or delete the folder")
+    refused(
+        store,
+        plan,
+        f"{store.folder / 'plan.json'}: damaged; choose another --out, or say --fresh to begin anew",
+    )
     assert (store.folder / "plan.json").read_bytes() == content
 
 
@@ -211,8 +259,11 @@ def test_default_folder_is_dated_and_finds_an_audit_of_another_day(
     assert fresh.parent == Path("runs")
     date, _, rest = fresh.name.partition("-oct-")
     assert len(date) == len("2026-01-31")
-    assert rest == f"phantoms-synthetic-{plan.id[:8]}"
-    begun = Path("runs") / f"2001-02-03-oct-phantoms-synthetic-{plan.id[:8]}"
+    own = rest.removeprefix("phantoms-synthetic-")
+    assert len(own) == 8 and int(own, 16) >= 0
+    begun = Path("runs") / f"2001-02-03-oct-phantoms-synthetic-{own}"
     begun.mkdir(parents=True)
     assert default_folder(plan, "OCT phantoms (synthetic)") == begun
-    assert default_folder(plan, "other") == Path("runs") / f"{date}-other-{plan.id[:8]}"
+    assert default_folder(plan, "other") == Path("runs") / f"{date}-other-{own}"
+    monkeypatch.setattr("audit.store.code_fingerprint", lambda: "other code")
+    assert default_folder(plan, "OCT phantoms (synthetic)") not in (begun, fresh)

@@ -222,7 +222,7 @@ RECIPE = Recipe(
 def trained(seed: int, after_epoch: AfterEpoch = lambda network, epoch, loss: None) -> Tensor:
     """All weights after two epochs of the trainer."""
     data, network = TrainingImages(*batch(), 2), variational(seed=seed)
-    train_network(network, RECIPE, data, after_epoch, lambda: None, RECIPE.batch_size)
+    train_network(network, RECIPE, data, after_epoch, RECIPE.batch_size)
     return torch.cat([p.detach().flatten() for p in network.parameters()])
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.visualize import GradCAM
 from torch import Tensor, nn
 from torch.nn.modules import pooling
 
@@ -23,6 +23,9 @@ from audit.attack.perturbation import Perturbation
 from audit.data.dataset import Labels
 from audit.training.reading import scaled
 from audit.training.sampling import evaluation_batches
+
+if TYPE_CHECKING:
+    from monai.visualize import GradCAM
 
 Maps = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -178,6 +181,8 @@ class _Copied(nn.Module):
 def _grad_cam(network: nn.Module, layer: Layer) -> GradCAM:
     """MONAI's Grad-CAM without its scaling to [0, 1], which would give every image the same weight at its
     strongest pixel. Changes `network`."""
+    from monai.visualize import GradCAM  # 3 s of importing, which a search need not wait for
+
     network.set_submodule(layer.name, nn.Sequential(network.get_submodule(layer.name), _Copied()))
     return GradCAM(
         _OwnScore(network), target_layers=f"network.{layer.name}.0", postprocessing=lambda maps: maps

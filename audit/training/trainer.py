@@ -59,7 +59,6 @@ def train(
     recipe: Recipe,
     data: TrainingImages,
     after_epoch: AfterEpoch,
-    check_cancelled: Callable[[], None],
     start: Callable[[nn.Module], None] = lambda model: None,
 ) -> Trained:
     """Train `recipe.model` on `data`. `start` may change its initial weights.
@@ -70,7 +69,7 @@ def train(
 
     def attempt(micro_batch: int) -> Trained:
         network = fresh_network(recipe, data, start)
-        epoch = train_network(network, recipe, data, after_epoch, check_cancelled, micro_batch)
+        epoch = train_network(network, recipe, data, after_epoch, micro_batch)
         return Trained(network, epoch, None if micro_batch == recipe.batch_size else micro_batch)
 
     return in_parts_where_memory_is_short(attempt, recipe.batch_size)
@@ -81,7 +80,6 @@ def train_network(
     recipe: Recipe,
     data: TrainingImages,
     after_epoch: AfterEpoch,
-    check_cancelled: Callable[[], None],
     micro_batch: int,
 ) -> int:
     """One training from the start, `micro_batch` images through the network at a time. Returns the epoch whose
@@ -104,7 +102,6 @@ def train_network(
         network.train()
         total = torch.zeros((), device=images.device)
         for batch in epoch_batches(labels, data.n_classes, recipe.batch_size, data.oversample, order):
-            check_cancelled()
             augmented = augment(images[batch], draws)
             optimizer.zero_grad()
             total += accumulate_gradients(network, augmented, labels[batch], micro_batch, recipe.precision)
