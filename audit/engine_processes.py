@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -15,7 +14,7 @@ from typing import Any
 from audit.attack.surrogate_task import SurrogateTask
 from audit.cells import CellContext
 from audit.dispatch import PlacesEngine, WorkerDied
-from audit.interrupts import StopRequest
+from audit.interrupts import SIGNALS, StopRequest, signals_wait
 from audit.workbench import EpochEvent, Workbench, end_with_parent
 
 ATTEMPTS_IN_WORDS = "its worker process died twice (killed, or out of memory)"
@@ -31,11 +30,21 @@ class ProcessEngine(PlacesEngine):
         super().__init__(context, self.processes, stop)
 
     def __enter__(self) -> ProcessEngine:
+        try:
+            for process in self.processes:
+                process.start()
+        except BaseException:  # a signal in between: those that were started must not be left alone
+            self.end(at_once=True)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.end(at_once=kind is not None)
+
+    def end(self, at_once: bool) -> None:
+        """End all processes."""
         for process in self.processes:
-            process.end(at_once=kind is not None)
+            process.end(at_once)
 
 
 class WorkerProcess:
@@ -44,18 +53,22 @@ class WorkerProcess:
     def __init__(self, context: CellContext, task: SurrogateTask | None) -> None:
         self.spawn = get_context("spawn")  # fork would copy torch's thread pool in an unusable state
         self.context, self.task = context, task
-        self.start()
+        self.pool: ProcessPoolExecutor | None = None
 
     def start(self) -> None:
         """A fresh process, which begins to import torch."""
-        self.events: Any = self.spawn.Queue()  # its own: a killed process may leave it locked
-        self.pool = ProcessPoolExecutor(1, self.spawn, start_worker, (self.context, self.task, self.events))
         with signals_wait():
+            self.events: Any = self.spawn.Queue()  # its own: a killed process may leave it locked
+            self.pool = ProcessPoolExecutor(
+                1, self.spawn, start_worker, (self.context, self.task, self.events)
+            )
             self.pid = self.pool.submit(os.getpid)
 
     def submit(self, work: str, job: object) -> Future[Any]:
         """Begin a piece of work."""
         told: Future[Any] = Future()
+        if self.pool is None:
+            raise RuntimeError("a worker is started before it is given work")
         try:
             begun = self.pool.submit(do_work, work, job)
         except BrokenProcessPool:  # it died while it had nothing to do
@@ -79,6 +92,8 @@ class WorkerProcess:
 
     def end(self, at_once: bool) -> None:
         """`at_once`: what it is doing is lost."""
+        if self.pool is None:
+            return
         if at_once:
             with contextlib.suppress(BrokenProcessPool, ProcessLookupError):
                 os.kill(self.pid.result(), signal.SIGKILL)
@@ -93,20 +108,6 @@ def hand_on(done: Future[Any], told: Future[Any]) -> None:
         told.set_result(done.result())
     else:
         told.set_exception(WorkerDied(ATTEMPTS_IN_WORDS) if isinstance(error, BrokenProcessPool) else error)
-
-
-SIGNALS = {signal.SIGINT, signal.SIGTERM}
-
-
-@contextlib.contextmanager
-def signals_wait() -> Iterator[None]:
-    """Signals that come inside are answered after it, and a process started inside inherits that: Ctrl-C must not hit
-    a worker that still imports torch, nor this process in the middle of starting one."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 worker: dict[str, Any] = {}  # what this worker process holds; filled once by `start_worker`

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from types import FrameType
 
 
@@ -31,6 +32,35 @@ class StopRequest:
             self.finishing = False
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class Waiting:
+    """Signals that came while none could be answered."""
+
+    depth: int = 0
+    came: list[int] = field(default_factory=list)
+
+
+waiting = Waiting()
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Signals that come inside are answered after it: a process that is half started cannot be ended. A process
+    started inside does not hear them; it begins to (`pthread_sigmask`) when it is ready."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    waiting.depth += 1  # the mask is this thread's: another one may be told, and has the handler run here
+    try:
+        yield
+    finally:
+        waiting.depth -= 1
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        while waiting.came and not waiting.depth:
+            signal.raise_signal(waiting.came.pop())
+
+
 @contextlib.contextmanager
 def stops_on_signals(stop: StopRequest, say: Callable[[str], None]) -> Iterator[None]:
     """Signals become requests. In another than the main thread, where signals cannot be set, nothing is done."""
@@ -39,13 +69,16 @@ def stops_on_signals(stop: StopRequest, say: Callable[[str], None]) -> Iterator[
         return
 
     def interrupted(number: int, frame: FrameType | None) -> None:
+        if waiting.depth:
+            waiting.came.append(number)
+            return
         if number == signal.SIGINT and stop.finishing and not stop.asked:
             stop.asked = True
             say("interrupted: what is being trained is finished and kept first; Ctrl-C again stops now")
             return
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupted) for number in SIGNALS}
     try:
         yield
     finally:

@@ -181,7 +181,7 @@ def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path: Path
     script = (
         "import time, sys\nfrom tests.test_engines import context, ProcessEngine, StopRequest\n"
         "if __name__ == '__main__':\n"
-        "    engine = ProcessEngine(context(), None, 2, StopRequest())\n"
+        "    engine = ProcessEngine(context(), None, 2, StopRequest()).__enter__()\n"
         "    print(*[p.pid.result() for p in engine.processes], flush=True)\n"
         "    time.sleep(600)\n"
     )
