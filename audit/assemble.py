@@ -21,6 +21,7 @@ from audit.results import (
     NO_DEFENCE,
     AuditResult,
     CellResult,
+    Cost,
     Environment,
     ExampleImage,
     PerturbationRecord,
@@ -45,6 +46,7 @@ def assemble_result(
     seconds: float,
     checks: list[CheckResult],
     scan: ScanRecord,
+    cost: Cost | None,
 ) -> AuditResult:
     """Summaries, scores and finding of one audit."""
     config = plan.config
@@ -77,8 +79,9 @@ def assemble_result(
         scan=scan,
         repair=None if config.data.path is None else repair_summary(config.data.path.expanduser()),
         finding=find(conditions, len(failed), record, config.evaluation.drop_tolerance, comparisons),
-        limitations=[*search_against_controls(conditions), *limitations(config, dataset, cells)],
+        limitations=[*search_against_controls(conditions), *limitations(plan, dataset, cells)],
         environment=environment,
+        cost=cost,
         seconds=seconds,
     )
 
@@ -155,9 +158,13 @@ def describe_perturbation(
     )
 
 
-def limitations(config: AuditConfig, dataset: ImageDataset, cells: list[CellResult]) -> list[str]:
+def limitations(plan: AuditPlan, dataset: ImageDataset, cells: list[CellResult]) -> list[str]:
     """What this audit does not show."""
+    config = plan.config
     found = []
+    if plan.fitted is not None and plan.left_out:
+        hours = plan.fitted["max_hours"]
+        found.append(f"Left out to fit into {hours:g} h: {'; '.join(plan.left_out)}.")
     if dataset.synthetic:
         found.append(
             "The images are synthetic phantoms: nothing here says anything about patients or devices."

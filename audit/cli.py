@@ -13,7 +13,7 @@ import typer
 
 from audit import __version__
 from audit.cli_data import check, data_app, doctor
-from audit.cli_run import run, search
+from audit.cli_run import as_plan, run, search
 from audit.cli_runs import resume, rm, runs, show
 from audit.cli_scan import repair, scan
 from audit.command_options import AsJson
@@ -30,6 +30,7 @@ app = typer.Typer(
 
 
 app.command()(run)
+app.command("plan")(as_plan(run))
 app.command()(search)
 app.command()(check)
 app.command()(scan)

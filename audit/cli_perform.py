@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from audit.data.dataset import ImageDataset
     from audit.estimate import Estimate
-    from audit.plan import AuditPlan
+    from audit.plan import AuditPlan, Cell
     from audit.results import AuditResult
     from audit.settings import AuditConfig
+    from audit.terminal import TerminalObserver
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Wishes:
     dry_run: bool = False
     as_json: bool = False
     fresh: bool = False
+    max_hours: float | None = None  # the largest part of the grid that fits
+    events: bool = False  # every event as a JSON object on stdout
     comparison: bool = False  # of search methods, not an audit
     command: str | None = None  # that began it, where it is another than this process's
 
@@ -41,10 +44,10 @@ def perform(config: AuditConfig, wishes: Wishes) -> None:
     from rich.console import Console
 
     from audit.data.load import load_dataset
-    from audit.interrupts import StopRequest, stops_on_signals
     from audit.plan import plan_audit
-    from audit.store import RunStore, default_folder
+    from audit.store import default_folder
     from audit.terminal import TerminalObserver, show_comparison, show_result
+    from audit.terminal_plan import show_grid
 
     console = Console(stderr=True)
     with TerminalObserver(console) as observer:
@@ -52,36 +55,73 @@ def perform(config: AuditConfig, wishes: Wishes) -> None:
         dataset = load_dataset(config.data, observer.images, observer.unpacking)
         plan = plan_audit(config, dataset)
         folder = wishes.out or default_folder(plan, dataset.name)
-        estimate = announce(console, plan, dataset, folder)
+        plan, estimate = announce(console, plan, dataset, folder, wishes)
         if wishes.dry_run:
             if wishes.as_json:
-                typer.echo(json.dumps({**plan.to_json(), "estimate": asdict(estimate) if estimate else None}))
+                told = estimate.to_json() if estimate else None
+                typer.echo(json.dumps({**plan.to_json(), "estimate": told}))
+            else:
+                show_grid(console, plan, estimate)
             return
-        from audit.runner import Order, run_audit
-        from reports import write_report, write_search_figures
-
-        stop = StopRequest()
-        order = Order(wishes.command or shareable_command(sys.argv[1:]), wishes.fresh, stop)
-        with stops_on_signals(stop, observer.say):
-            result = run_audit(plan, dataset, folder, observer, order)
-            observer.say("writing the figures" if wishes.comparison else "writing the report")
-            figures = wishes.comparison
-            written = write_search_figures(result, folder) if figures else [write_report(result, folder)]
-            RunStore(folder).mark_complete()
+        result, written = run_and_write(plan, dataset, folder, estimate, observer, wishes)
     (show_comparison if wishes.comparison else show_result)(console, result, folder)
-    if wishes.as_json:
+    if wishes.as_json or wishes.events:
         content = comparison_object(result, written) if wishes.comparison else {"report": str(written[0])}
-        typer.echo(json.dumps({**as_object(result, folder), **content}))
+        kind = {"event": "result"} if wishes.events else {}
+        typer.echo(json.dumps({**kind, **as_object(result, folder), **content}))
     raise typer.Exit(EXIT_PASS if result.state == "complete" else EXIT_INCOMPLETE)
 
 
-def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: Path) -> Estimate | None:
-    """Show the data, the plan and its cost, before anything long starts; None where nothing is to do."""
+def run_and_write(
+    plan: AuditPlan,
+    dataset: ImageDataset,
+    folder: Path,
+    estimate: Estimate | None,
+    observer: TerminalObserver,
+    wishes: Wishes,
+) -> tuple[AuditResult, list[Path]]:
+    """Everything that takes time, and what is left on the disk. Signals let trainings finish first."""
+    from audit.interrupts import StopRequest, stops_on_signals
+    from audit.runner import Order, run_audit
+    from audit.store import RunStore
+    from reports import write_report, write_search_figures
+
+    stop = StopRequest()
+    order = Order(
+        command=wishes.command or shareable_command(sys.argv[1:]),
+        fresh=wishes.fresh,
+        stop=stop,
+        estimate=estimate,
+        tell=print_line if wishes.events else None,
+    )
+    with stops_on_signals(stop, observer.say):
+        result = run_audit(plan, dataset, folder, observer, order)
+        observer.say("writing the figures" if wishes.comparison else "writing the report")
+        compared = wishes.comparison
+        written = write_search_figures(result, folder) if compared else [write_report(result, folder)]
+        RunStore(folder).mark_complete()
+    return result, written
+
+
+def print_line(line: str) -> None:
+    """One event on stdout, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def announce(
+    console: Console, plan: AuditPlan, dataset: ImageDataset, folder: Path, wishes: Wishes
+) -> tuple[AuditPlan, Estimate | None]:
+    """Show the data, the plan and its cost, before anything long starts; the plan that fits, and no estimate where
+    nothing is to do."""
     from rich.text import Text
 
+    from audit.calibration import calibrate
     from audit.engines import choose_device, worker_count
-    from audit.estimate import estimate_audit, in_words
+    from audit.estimate import multiplied
+    from audit.fit_grid import Fitted, fit, restricted
     from audit.store import RunStore
+    from audit.terminal_plan import show_cost
 
     kind = "synthetic phantoms" if dataset.synthetic else dataset.name
     height, width = dataset.image_size
@@ -93,19 +133,25 @@ def announce(console: Console, plan: AuditPlan, dataset: ImageDataset, folder: P
     device = choose_device(plan.config.device, plan.config.deterministic)
     workers = worker_count(plan.config, device)
     store = RunStore(folder)
-    missing = [cell for cell in plan.cells if store.read_cell(cell.id) is None]
+
+    def missing_of(part: AuditPlan) -> list[Cell]:
+        return [cell for cell in part.cells if wishes.fresh or store.read_cell(cell.id) is None]
+
+    kept = None if wishes.fresh or wishes.max_hours is None else store.read_fitted(wishes.max_hours)
+    if kept is not None and wishes.max_hours is not None:  # as the first time: the machine may be busier now
+        plan = restricted(plan, dataset, kept, wishes.max_hours)
+    missing = missing_of(plan)
     if not missing:
         console.print("all trainings are done already", highlight=False)
-        return None
+        return plan, None
     console.print("timing a few training steps on this machine", highlight=False)
-    estimate = estimate_audit(plan, dataset, missing, device, workers)
-    console.print(
-        f"{estimate.trainings} trainings and {estimate.surrogate_trainings} surrogate trainings: about "
-        f"{in_words(estimate.wall_seconds)} with {workers} worker(s) on {device}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return estimate
+    costs = calibrate(plan, dataset, plan.cells if wishes.max_hours else missing, device, workers)
+    if wishes.max_hours is not None and kept is None:
+        fitted = fit(plan, dataset, costs, workers, wishes.max_hours, missing_of)
+    else:
+        fitted = Fitted(plan, missing, multiplied(plan, dataset, missing, costs, workers))
+    show_cost(console, fitted.plan, fitted.estimate, device)
+    return fitted.plan, fitted.estimate
 
 
 def comparison_object(result: AuditResult, figures: list[Path]) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +34,16 @@ EngineName = Annotated[
 ]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Delete what an earlier audit left in the run directory, begin anew.")
+]
+MaxHours = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="Train the largest part of the grid that fits; values are dropped from the end of each list.",
+    ),
+]
+Events = Annotated[
+    bool, typer.Option("--json-events", help="Every event as a JSON object on stdout, the result last.")
 ]
 RunFolder = Annotated[Path | None, typer.Option(help="Run directory (default runs/<date>-<dataset>-<id>).")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan with its cost, train nothing.")]
@@ -91,7 +104,9 @@ def run(
     ] = False,
     out: RunFolder = None,
     fresh: Fresh = False,
+    max_hours: MaxHours = None,
     dry_run: DryRun = False,
+    events: Events = False,
     as_json: AsJson = False,
 ) -> None:
     """Search, train, measure, report: from images to a PDF. The same command resumes what was interrupted."""
@@ -116,7 +131,23 @@ def run(
     overrides |= table_overrides(table, label_column, group_column)
     overrides |= read_baseline(baseline) | read_settings(set_ or [])
     resolved = load_config(audit, profile, config, overrides)
-    perform(resolved, Wishes(out, dry_run, as_json, fresh))
+    perform(resolved, Wishes(out, dry_run, as_json, fresh, max_hours, events))
+
+
+def as_plan(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command with the same options, which shows its plan and trains nothing."""
+
+    @functools.wraps(command)
+    def plan(**options: Any) -> None:
+        command(**options, dry_run=True)
+
+    own = inspect.signature(command, eval_str=True)
+    left = [option for name, option in own.parameters.items() if name not in ("dry_run", "events")]
+    plan.__signature__ = own.replace(parameters=left)  # type: ignore[attr-defined]
+    plan.__doc__ = (
+        "Show the grid of `audit run` with the same options, its time, memory and energy. Trains nothing."
+    )
+    return plan
 
 
 def search(
@@ -151,7 +182,9 @@ def search(
     engine: EngineName = None,
     out: RunFolder = None,
     fresh: Fresh = False,
+    max_hours: MaxHours = None,
     dry_run: DryRun = False,
+    events: Events = False,
     as_json: AsJson = False,
 ) -> None:
     """Find perturbations by several methods and compare what they do to victims."""
@@ -186,4 +219,4 @@ def search(
     resolved = load_config(
         data if phantoms else "oct", profile, config, overrides | read_settings(set_ or [])
     )
-    perform(resolved, Wishes(out, dry_run, as_json, fresh, comparison=True))
+    perform(resolved, Wishes(out, dry_run, as_json, fresh, max_hours, events, comparison=True))

@@ -37,6 +37,12 @@ class DataError(AuditError):
     exit_code = EXIT_DATA
 
 
+class StorageError(AuditError):
+    """The disk is full, or cannot be read or written any more."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
 class RunDirectoryError(AuditError):
     """The run directory cannot be used: it holds another audit, or is not writable."""
 

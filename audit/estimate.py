@@ -1,152 +1,139 @@
-"""How long an audit will take, from a few timed steps on this machine."""
+"""How long an audit will take and what memory and energy it needs, from a calibration on this machine."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-import numpy as np
 import torch
 
-from audit.attack.block_search import CHILDREN, POOL, PROPOSED, ROUNDS, STARTS, SWEEPS
-from audit.attack.closed_form import ClosedForm
-from audit.attack.evoshift import CHILDREN as CHILDREN_RANKED
-from audit.attack.perturbation import Perturbation
-from audit.attack.question import Question
-from audit.attack.search_desk import NETWORKS
-from audit.attack.surrogate_task import surrogate_task
-from audit.attack.surrogates import SurrogateTrainer
+from audit.calibration import Calibration, ModelCost, calibrate, kind_of
 from audit.data.dataset import ImageDataset
+from audit.energy import JOULES_PER_WATT_HOUR
 from audit.plan import AttackSpec, AuditPlan, Cell
-from audit.results import CLEAN, EVOSHIFT, Recipe
+from audit.results import CLEAN, EVOSHIFT
 from audit.settings import AuditConfig
-from audit.training.augmentation import Augmented
-from audit.training.optimizers import build_optimizer
-from audit.training.reading import predict
 from audit.training.sampling import epoch_steps
-from audit.training.trainer import TrainingImages, accumulate_gradients, fresh_network
 
-TIMED_STEPS = 2
-NEW_BLOCKS = 1.5  # per child of a crossing
+START_SECONDS = 5.0  # until workers have imported torch
+GRAD_CAM = 4.0  # times a prediction
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of one worker, and of the wall with all of them."""
+    """Of the trainings that are missing. Seconds of one worker unless it says wall."""
 
-    worker_seconds: float
-    wall_seconds: float
-    trainings: int
+    cells: dict[str, float]  # by id
+    searches: dict[str, float]  # by name of the perturbation
     surrogate_trainings: int
+    workers: int
+    wall_seconds: float
+    worker_bytes: int | None  # the most that one process will hold; on a GPU: of its memory
+    watts: float
+    power_basis: str
+
+    @property
+    def trainings(self) -> int:
+        """Cells to be trained."""
+        return len(self.cells)
+
+    @property
+    def worker_seconds(self) -> float:
+        """Of all workers together."""
+        return sum(self.cells.values()) + sum(self.searches.values())
+
+    @property
+    def watt_hours(self) -> float:
+        """While it computes."""
+        return self.watts * self.wall_seconds / JOULES_PER_WATT_HOUR
+
+    def to_json(self) -> dict[str, Any]:
+        """For `audit plan --json` and the run directory."""
+        totals = {
+            "trainings": self.trainings,
+            "worker_seconds": self.worker_seconds,
+            "watt_hours": self.watt_hours,
+        }
+        return {**asdict(self), **totals}
 
 
 def estimate_audit(
-    plan: AuditPlan, dataset: ImageDataset, missing: list[Cell], device: str, workers: int
+    plan: AuditPlan, dataset: ImageDataset, missing: Sequence[Cell], device: str, workers: int
 ) -> Estimate:
-    """Time a training step and a prediction of every model, and one surrogate; multiply out."""
-    torch.set_num_threads(1)
-    config = plan.config
-    n_classes = len(dataset.class_names)
-    few = TrainingImages(
-        torch.from_numpy(dataset.train.images[: config.training.batch_size]).to(device),
-        torch.from_numpy(dataset.train.labels[: config.training.batch_size]).to(device),
-        n_classes,
-    )
-    recipes = {cell.recipe.model: cell.recipe for cell in missing}
-    per_model = {model: time_model(recipe, few) for model, recipe in recipes.items()}
-    steps = epoch_steps(
-        torch.from_numpy(dataset.train.labels),
-        n_classes,
-        config.training.batch_size,
-        config.training.oversample,
-    )
-    total = 0.0
-    for cell in missing:
-        step, predicted = per_model[cell.recipe.model]
-        read_each = 2 * config.evaluation.monitor_images + len(dataset.test)
-        overlays = 0 if cell.attack.attack == CLEAN else n_classes * len(dataset.test)
-        read_last = 2 * len(dataset.train) + len(dataset.test) + overlays
-        total += cell.recipe.epochs * (steps * step + read_each * predicted) + read_last * predicted
-    searches = [attack for attack in plan.searches if any(cell.attack == attack for cell in missing)]
-    surrogates = sum(plan.budget(attack, dataset).trainings for attack in searches)
-    total += surrogates * time_surrogate(dataset, config, device) if surrogates else 0.0
-    evolved = [attack for attack in searches if attack.attack == EVOSHIFT]
-    if evolved and config.search.closed_form:
-        total += sum(time_closed_form(attack, plan, dataset, device) for attack in evolved)
-    return Estimate(total, total / workers, len(missing), surrogates)
+    """Time what is missing, and multiply out."""
+    return multiplied(plan, dataset, missing, calibrate(plan, dataset, missing, device, workers), workers)
 
 
-def time_model(recipe: Recipe, batch: TrainingImages) -> tuple[float, float]:
-    """(seconds per training step, seconds per predicted image)."""
-    network = fresh_network(recipe, batch)
-    optimizer = build_optimizer("adam", network.parameters(), 1e-3)
-    network.train()
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss = accumulate_gradients(
-            network, Augmented(batch.images), batch.labels, len(batch.labels), recipe.precision
-        )
-        optimizer.step()
-        float(loss)  # waits for a GPU
-
-    step()
-    per_step = timed(step, TIMED_STEPS)
-    per_prediction = timed(lambda: predict(network, batch.images, len(batch.images)), TIMED_STEPS)
-    return per_step, per_prediction / len(batch.images)
-
-
-def time_surrogate(dataset: ImageDataset, config: AuditConfig, device: str) -> float:
-    """Seconds of one surrogate training."""
-    few = config.search.model_copy(update={"steps": 4, "images": 64})
-    task = surrogate_task(dataset.train, len(dataset.class_names), few, config.search_augmentation)
-    trainer = SurrogateTrainer(task, few, device)
-    nothing = Perturbation(
-        image_size=dataset.image_size, channels=dataset.channels, n_classes=task.n_classes, edits=()
-    )
-    images = trainer.population([nothing])
-    trainer.train(images, seed=0)
-    return timed(lambda: trainer.train(images, seed=0), 1) / few.steps * config.search.steps
-
-
-def time_closed_form(attack: AttackSpec, plan: AuditPlan, dataset: ImageDataset, device: str) -> float:
-    """Seconds of the proposals and rankings of one search: features of every block, and the regressions."""
-    settings, n_classes = plan.config.search, len(dataset.class_names)
-    task = surrogate_task(dataset.train, n_classes, settings, plan.config.search_augmentation)
-    classes = attack.classes or tuple(range(n_classes))
-    question = Question(task, attack.severity, classes, attack.fraction, attack.seed, settings)
-    closed_form = ClosedForm(question, 0, device)
-    edit = (classes[0], 1, 1, (1.0,) * dataset.channels)
-    closed_form.fitness({classes[0]: (edit,)})
-    shades = iter(range(255))
-
-    def fresh() -> object:
-        return closed_form.moments(
-            classes[0], ((classes[0], 2, 2, (next(shades) / 255,) * dataset.channels),)
-        )
-
-    block = timed(fresh, TIMED_STEPS)
-    choices = [((classes[0], 1, 1, (value / 255,) * dataset.channels),) for value in range(8)]
-    closed_form.fitness_of({}, classes[0], choices)
-    fit = timed(lambda: closed_form.fitness_of({}, classes[0], choices), TIMED_STEPS) / len(choices)
-    pool = len(classes) * (POOL + PROPOSED)
-    budget = plan.budget(attack, dataset)
-    ranked = budget.crossings * budget.population * CHILDREN_RANKED
-    proposed = pool + ROUNDS * CHILDREN
-    return NETWORKS * (
-        (proposed + NEW_BLOCKS * ranked) * block + (STARTS * SWEEPS * pool + ROUNDS * CHILDREN + ranked) * fit
+def multiplied(
+    plan: AuditPlan, dataset: ImageDataset, missing: Sequence[Cell], costs: Calibration, workers: int
+) -> Estimate:
+    """The estimate for some cells of the plan, from what their pieces cost."""
+    cells = {c.id: cell_seconds(c, dataset, costs.models[kind_of(c.recipe)], plan.config) for c in missing}
+    searched = [attack for attack in plan.searches if any(cell.attack == attack for cell in missing)]
+    trainings = {attack: plan.budget(attack, dataset).trainings for attack in searched}
+    searches = {
+        attack: count * costs.surrogate
+        + (costs.closed_form[attack].seconds if attack in costs.closed_form else 0.0)
+        for attack, count in trainings.items()
+    }
+    return Estimate(
+        cells=cells,
+        searches={attack.name: seconds for attack, seconds in searches.items()},
+        surrogate_trainings=sum(trainings.values()),
+        workers=workers,
+        wall_seconds=wall(missing, cells, searches, workers),
+        worker_bytes=peak_of_a_worker(missing, searched, costs),
+        watts=costs.power.watts,
+        power_basis=costs.power.basis,
     )
 
 
-def timed(work: Callable[[], object], repeats: int) -> float:
-    """Median seconds of one call."""
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds))
+def cell_seconds(cell: Cell, dataset: ImageDataset, cost: ModelCost, config: AuditConfig) -> float:
+    """Steps, readings after each epoch, the last reading, and the explanation where there is one."""
+    labels, n_classes = torch.from_numpy(dataset.train.labels), len(dataset.class_names)
+    steps = epoch_steps(labels, n_classes, config.training.batch_size, config.training.oversample)
+    read_each = 2 * config.evaluation.monitor_images + len(dataset.test)
+    overlays = 0 if cell.attack.attack == CLEAN else n_classes * len(dataset.test)
+    read_last = 2 * len(dataset.train) + len(dataset.test) + overlays
+    if cell.attack.attack in (CLEAN, EVOSHIFT) and cell.recipe.seed == config.seeds[0]:
+        read_last += round(2 * GRAD_CAM * config.evaluation.explained_images)
+    each = steps * cost.step + read_each * cost.prediction
+    return cell.recipe.epochs * each + read_last * cost.prediction
+
+
+def peak_of_a_worker(
+    missing: Sequence[Cell], searched: Sequence[AttackSpec], costs: Calibration
+) -> int | None:
+    """Bytes. What a search keeps is still held when the last cells are trained."""
+    grown = [costs.models[kind_of(cell.recipe)].grown for cell in missing]
+    known = [one for one in grown if one is not None]
+    if costs.held is None or not known:
+        return None
+    kept = [costs.closed_form[attack].kept for attack in searched if attack in costs.closed_form]
+    return costs.held + max(known) + max(kept, default=0)
+
+
+def wall(
+    cells: Sequence[Cell], seconds: dict[str, float], searches: dict[AttackSpec, float], workers: int
+) -> float:
+    """Seconds on the clock: first the cells that need no search, then the searches, whose surrogates all workers
+    share, then their cells."""
+    if not cells:
+        return 0.0
+    early = [seconds[cell.id] for cell in cells if cell.attack not in searches]
+    late = [seconds[cell.id] for cell in cells if cell.attack in searches]
+    start = START_SECONDS if workers > 1 else 0.0
+    return start + spread(early, workers) + sum(searches.values()) / workers + spread(late, workers)
+
+
+def spread(seconds: Iterable[float], workers: int) -> float:
+    """When the last of several workers is done, each taking the next piece when it is free."""
+    free = [0.0] * workers
+    for one in seconds:
+        heapq.heappushpop(free, free[0] + one)
+    return max(free)
 
 
 def in_words(seconds: float) -> str:

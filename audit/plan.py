@@ -82,6 +82,8 @@ class AuditPlan:
     config: AuditConfig
     attacks: tuple[AttackSpec, ...]
     cells: tuple[Cell, ...]
+    left_out: tuple[str, ...] = ()  # of the grid that was asked for, to fit into a time
+    fitted: dict[str, Any] | None = None  # "max_hours", and the "axes" that were kept
 
     def cells_of(self, attack: AttackSpec) -> list[Cell]:
         """Cells trained under one perturbation."""
@@ -101,6 +103,8 @@ class AuditPlan:
         """For `plan.json`."""
         return {
             "audit_id": self.id,
+            "left_out": list(self.left_out),
+            "fitted": self.fitted,
             "attacks": [attack.model_dump() for attack in self.attacks],
             "cells": [cell.model_dump() for cell in self.cells],
         }

@@ -22,6 +22,7 @@ from audit.cell_result import ClassMeasures as ClassMeasures
 from audit.cell_result import EpochReading as EpochReading
 from audit.cell_result import Explanation as Explanation
 from audit.checks.record import CheckResult as CheckResult
+from audit.cost_record import Cost as Cost
 from audit.errors import RunDirectoryError
 from audit.recipe import CROSS_ENTROPY as CROSS_ENTROPY
 from audit.recipe import EARLY_STOPPING as EARLY_STOPPING
@@ -283,6 +284,7 @@ class AuditResult(Record):
     repair: RepairSummary | None = None  # of the data before this audit
     limitations: list[str]
     environment: Environment
+    cost: Cost | None = None  # None: nothing was predicted
     seconds: float  # wall time of this audit, summed over resumes
 
     def save(self, path: Path) -> None:

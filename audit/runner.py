@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,19 +15,33 @@ from audit.attack.surrogate_task import SurrogateTask, surrogate_task
 from audit.cells import CellContext
 from audit.check import check_dataset, without_names
 from audit.data.dataset import ImageDataset
+from audit.energy import JOULES_PER_WATT_HOUR, Meter, Stopwatch
 from audit.engines import Engine, choose_device, make_engine, worker_count
 from audit.environment import describe_environment
-from audit.errors import DataError
+from audit.errors import DataError, StorageError
+from audit.estimate import Estimate
+from audit.event_log import EventLog
 from audit.interrupts import StopRequest
 from audit.plan import AttackSpec, AuditPlan, Cell, digest, search_settings
-from audit.results import CLEAN, AuditResult, CellResult, EpochReading, Generation
+from audit.results import CLEAN, AuditResult, CellResult, Cost, EpochReading, Generation
 from audit.run_lock import held
 from audit.scan.dataset import scan_dataset
 from audit.scan.record import ScanRecord
 from audit.store import RESULTS_FILE, RunStore
+from audit.workbench import EpochEvent
 
 
-class Observer(Protocol):
+class SearchObserver(Protocol):
+    """Is told how a search goes."""
+
+    def search_started(self, attack: AttackSpec, trainings: int) -> None: ...
+
+    def generation(self, attack: AttackSpec, generation: Generation) -> None: ...
+
+    def search_done(self, attack: AttackSpec, artefact: Artefact) -> None: ...
+
+
+class Observer(SearchObserver, Protocol):
     """Is told what happens; decides nothing."""
 
     def scanning(self, done: int, total: int) -> None: ...
@@ -41,12 +54,6 @@ class Observer(Protocol):
 
     def cell_done(self, result: CellResult) -> None: ...
 
-    def search_started(self, attack: AttackSpec, trainings: int) -> None: ...
-
-    def generation(self, attack: AttackSpec, generation: Generation) -> None: ...
-
-    def search_done(self, attack: AttackSpec, artefact: Artefact) -> None: ...
-
 
 @dataclass(frozen=True)
 class Order:
@@ -55,6 +62,8 @@ class Order:
     command: str  # that began it, for the report
     fresh: bool = False  # delete what an earlier audit left in the folder
     stop: StopRequest = field(default_factory=StopRequest)
+    estimate: Estimate | None = None  # of what is missing
+    tell: Callable[[str], None] | None = None  # is handed every line of the log
 
 
 def run_audit(
@@ -68,7 +77,15 @@ def run_audit(
             store.clear()
     store.create()
     with held(run_dir):
-        return Session(plan, dataset, store, observer, order).run()
+        try:
+            return Session(plan, dataset, store, observer, order).run()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StorageError(
+                f"{error.filename or run_dir}: {error.strerror or error}; what was finished is kept: mend that and run "
+                "the same command again"
+            ) from error
 
 
 class Session:
@@ -78,7 +95,7 @@ class Session:
         self, plan: AuditPlan, dataset: ImageDataset, store: RunStore, observer: Observer, order: Order
     ) -> None:
         self.plan, self.dataset, self.store, self.observer, self.order = plan, dataset, store, observer, order
-        self.begun = time.time()
+        self.log = EventLog(store.folder, order.tell)
         self.device = choose_device(plan.config.device, plan.config.deterministic)
         self.workers = worker_count(plan.config, self.device)
         self.artefacts: dict[AttackSpec, Artefact] = {}
@@ -88,7 +105,9 @@ class Session:
         """Take up what is there, do what is missing, and write `results.json`."""
         plan, dataset, store = self.plan, self.dataset, self.store
         created = store.begin(plan, dataset.fingerprint, self.order.command)
-        scan = kept_scan(dataset, store, self.observer)
+        if self.order.estimate is not None:
+            store.save_estimate(plan.id, self.order.estimate.to_json())
+        scan = self.scan()
         self.take_up()
         self.complete()
         found = assemble_result(
@@ -100,11 +119,22 @@ class Session:
             {a: store.perturbation_path(a, self.key(a)).relative_to(store.folder) for a in self.artefacts},
             created=created,
             command=self.order.command,
-            seconds=store.seconds(),
+            seconds=self.log.seconds(),
             checks=without_names(check_dataset(dataset, scan)),
             scan=scan,
+            cost=self.cost(),
         )
         found.save(store.folder / RESULTS_FILE)
+        return found
+
+    def scan(self) -> ScanRecord:
+        """What the training images give away before anything is changed: told first, and looked for once."""
+        found = self.store.read_scan(self.dataset.fingerprint)
+        if found is None:
+            found = scan_dataset(self.dataset, self.observer.scanning).record
+            self.store.save_scan(found, self.dataset.fingerprint)
+            self.log.add("scan", status=found.status, findings=len(found.findings))
+        self.observer.scanned(found)
         return found
 
     def take_up(self) -> None:
@@ -126,7 +156,9 @@ class Session:
         self.observer.cells_started(missing, len(self.results))
         if not missing and not unsearched:
             return
-        self.log("started", cells=len(missing), workers=self.workers, device=self.device)
+        meter = Stopwatch(Meter(self.device))
+        told = {"cells": len(missing), "workers": self.workers, "device": self.device}
+        self.log.add("started", audit=plan.id, **told)
         config, train = plan.config, self.dataset.train
         names = self.dataset.class_names
         context = CellContext(train, self.dataset.test, names, config, self.device, self.dataset.val)
@@ -137,7 +169,8 @@ class Session:
                 for attack in (attack for attack in phase if attack in unsearched):
                     missing += self.find(attack, task, engine)
                 self.train([cell for cell in missing if cell.attack in phase], engine)
-        self.log("finished")
+        joules, _ = meter.read()
+        self.log.add("finished", joules=joules)
 
     def find(self, attack: AttackSpec, task: SurrogateTask, engine: Engine) -> list[Cell]:
         """Find one perturbation and keep it; an interrupted search goes on from its readings. Returns the cells that
@@ -145,11 +178,11 @@ class Session:
         path = self.store.perturbation_path(attack, self.key(attack))
         kept = path.with_suffix(".readings.jsonl")
         readings = KeptReadings(engine.score_all, kept, answer_all=engine.answer_all)
-        artefact = make_artefact(attack, task, self.plan, self.dataset, readings, self.observer)
+        artefact = make_artefact(attack, task, self.plan, self.dataset, readings, self)
         artefact.save(path)
         readings.discard()
         self.artefacts[attack] = artefact
-        self.log("perturbation", attack=attack.name)
+        self.log.add("perturbation", attack=attack.name, sha256=artefact.sha256)
         return [
             cell
             for cell in self.plan.cells_of(attack)
@@ -159,16 +192,51 @@ class Session:
     def train(self, cells: list[Cell], engine: Engine) -> None:
         """Train cells and keep each as it comes. Raises KeyboardInterrupt where a stop was asked for."""
         jobs = [(cell, perturbation_of(cell, self.artefacts)) for cell in cells]
-        for result in engine.run_cells(longest_first(jobs), lambda event: self.observer.epoch(*event)):
+        for result in engine.run_cells(longest_first(jobs), self.epoch):
             self.store.save_cell(result)
-            self.log("cell", id=result.id, status=result.status, seconds=round(result.seconds, 2))
+            self.log.add("cell", **in_brief(result))
             self.results[result.id] = result
             self.observer.cell_done(result)
         self.order.stop.check()
 
-    def log(self, event: str, **told: object) -> None:
-        """One line of the run's log."""
-        self.store.log(self.begun, event, **told)
+    def epoch(self, event: EpochEvent) -> None:
+        """One epoch of one training."""
+        cell_id, reading = event
+        self.log.add("epoch", id=cell_id, **reading.model_dump())
+        self.observer.epoch(cell_id, reading)
+
+    def search_started(self, attack: AttackSpec, trainings: int) -> None:
+        """A search begins."""
+        self.log.add("search", attack=attack.name, trainings=trainings)
+        self.observer.search_started(attack, trainings)
+
+    def generation(self, attack: AttackSpec, generation: Generation) -> None:
+        """One generation of a search."""
+        self.log.add("generation", attack=attack.name, **generation.model_dump())
+        self.observer.generation(attack, generation)
+
+    def search_done(self, attack: AttackSpec, artefact: Artefact) -> None:
+        """A search has ended."""
+        self.observer.search_done(attack, artefact)
+
+    def cost(self) -> Cost | None:
+        """What was predicted before the first training, and what was measured until now."""
+        predicted = self.store.read_estimate(self.plan.id)
+        if predicted is None:
+            return None
+        sessions, seconds, joules = self.log.work(self.plan.id)
+        peaks = [result.peak_bytes for result in self.results.values() if result.peak_bytes is not None]
+        return Cost(
+            predicted_seconds=predicted["wall_seconds"],
+            measured_seconds=seconds,
+            predicted_bytes=predicted["worker_bytes"],
+            measured_bytes=max(peaks, default=None),
+            predicted_watt_hours=predicted["watt_hours"],
+            measured_watt_hours=None if joules is None else joules / JOULES_PER_WATT_HOUR,
+            power_basis=predicted["power_basis"],
+            workers=predicted["workers"],
+            sessions=sessions,
+        )
 
     def key(self, attack: AttackSpec) -> str:
         """Hash of all that defines a perturbation."""
@@ -192,16 +260,6 @@ class Session:
         return None if stale else result
 
 
-def kept_scan(dataset: ImageDataset, store: RunStore, observer: Observer) -> ScanRecord:
-    """What the training images give away before anything is changed: told first, and looked for once."""
-    scan = store.read_scan(dataset.fingerprint)
-    if scan is None:
-        scan = scan_dataset(dataset, observer.scanning).record
-        store.save_scan(scan, dataset.fingerprint)
-    observer.scanned(scan)
-    return scan
-
-
 def phases(plan: AuditPlan) -> list[list[AttackSpec]]:
     """First what needs no search (clean cells show at once whether the data can be learned), then the
     searched perturbations."""
@@ -213,13 +271,22 @@ def longest_first(jobs: list[tuple[Cell, Perturbation | None]]) -> list[tuple[Ce
     return sorted(jobs, key=lambda job: job[0].attack.attack != CLEAN)
 
 
+def in_brief(result: CellResult) -> dict[str, object]:
+    """One training for the log."""
+    facts = result.model_dump(
+        include={"id", "model", "optimizer", "defence", "attack", "severity", "seed", "status"}
+    )
+    accuracy = None if result.measures is None else result.measures.accuracy
+    return {**facts, "failure": result.failure, "accuracy": accuracy, "seconds": round(result.seconds, 3)}
+
+
 def make_artefact(
     attack: AttackSpec,
     task: SurrogateTask,
     plan: AuditPlan,
     dataset: ImageDataset,
     readings: KeptReadings,
-    observer: Observer,
+    observer: SearchObserver,
 ) -> Artefact:
     """Find one perturbation. Methods see training images only."""
     observer.search_started(attack, plan.budget(attack, dataset).trainings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 PLAN_FILE, CONFIG_FILE, SCAN_FILE = "plan.json", "config.yaml", "data-scan.json"
-RESULTS_FILE, COMPLETE_FILE = "results.json", "complete.json"
+RESULTS_FILE, COMPLETE_FILE, ESTIMATE_FILE = "results.json", "complete.json", "estimate.json"
 LOCK_FILE, OWNER_FILE = ".lock", ".owner.json"
 
 
@@ -185,29 +184,28 @@ class RunStore:
         """`perturbations/<attack>-<key>.json`; `key` is the hash of all that defines the search."""
         return self.folder / "perturbations" / f"{attack.name}-{key}.json"
 
-    def log(self, session_start: float, event: str, **facts: object) -> None:
-        """Append one line to `events.jsonl`."""
-        now = datetime.now(UTC)
-        line = {
-            "time": now.isoformat(timespec="seconds"),
-            "session": session_start,
-            "elapsed": round(now.timestamp() - session_start, 2),
-            "event": event,
-            **facts,
-        }
-        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+    def read_fitted(self, max_hours: float) -> dict[str, list[Any]] | None:
+        """The values of the grid that were kept when it was fitted into so many hours; None where it was not."""
+        try:
+            fitted = (self.read_plan() or {}).get("fitted") or {}
+            kept = {str(axis): list(values) for axis, values in fitted["axes"].items()}
+            return kept if fitted["max_hours"] == max_hours else None
+        except (RunDirectoryError, KeyError, TypeError, AttributeError):
+            return None
 
-    def seconds(self) -> float:
-        """Wall time of all sessions that worked on this audit."""
-        last: dict[float, float] = {}
-        with contextlib.suppress(OSError):
-            text = (self.folder / "events.jsonl").read_text(encoding="utf-8", errors="replace")
-            for line in text.splitlines():
-                with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn last line
-                    event = json.loads(line)
-                    last[event["session"]] = max(last.get(event["session"], 0.0), event["elapsed"])
-        return sum(last.values())
+    def save_estimate(self, audit_id: str, estimate: dict[str, Any]) -> None:
+        """Keep what was predicted before the first training of an audit."""
+        if self.read_estimate(audit_id) is None:
+            kept = {"audit_id": audit_id, **estimate}
+            write_atomic(self.folder / ESTIMATE_FILE, json.dumps(kept, indent=1))
+
+    def read_estimate(self, audit_id: str) -> dict[str, Any] | None:
+        """What was predicted for this audit; None where that is missing or damaged."""
+        try:
+            kept = json.loads((self.folder / ESTIMATE_FILE).read_text(encoding="utf-8"))
+            return dict(kept) if kept["audit_id"] == audit_id else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
 
 def this_program() -> dict[str, Any]:

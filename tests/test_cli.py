@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from audit import __version__
 from audit.command_options import shareable_command
+from audit.results import AuditResult
 from tests.class_folders import make_clinic, write
 from tests.command_line import READING, ROOT, Command, Outcome, make_command
 from tests.tiny_audit import as_options, write_npz
@@ -103,7 +105,7 @@ MODELS = (
         (["oct", "--set", "x\ny=1"],
          "x y: unknown key; choose from name, profile, data, models, optimizers, normalizations, "
          "augmentations, preprocessings, losses, stoppings, combine_defences, severities, seeds, perturbed, controls, "
-         "baseline, search, training, evaluation, device, deterministic, workers"),
+         "baseline, search, training, evaluation, device, deterministic, workers, engine"),
         (["oct", "--profile", "quik"], "unknown profile 'quik'; did you mean 'quick'?"),
         (["oct", "--workers", "0"], "workers: input should be greater than or equal to 1, got 0"),
         (["oct", "--config", "gone.yaml"],
@@ -234,10 +236,61 @@ def test_a_full_disk_is_one_line(audit: Command, tmp_path: Path, monkeypatch: py
     data = write_npz(tmp_path / "t.npz")
     outcome = audit("run", "oct", "--data", data, *as_options(workers=1), "--out", "run")
     assert (outcome.code, outcome.out) == (4, "")
-    assert outcome.err.splitlines()[-1] == "audit: run/cells/x.json: No space left on device"
+    assert outcome.err.splitlines()[-1] == (
+        "audit: run/cells/x.json: No space left on device; what was finished is kept: mend that and run the same "
+        "command again"
+    )
 
 
 # ---- the plan alone
+
+
+def test_plan_shows_the_grid_and_its_cost_and_writes_nothing(audit: Command, tmp_path: Path) -> None:
+    data = write_npz(tmp_path / "t.npz")
+    outcome = audit("plan", "oct", "--data", data, *as_options(workers=1))
+    assert (outcome.code, outcome.out) == (0, "")
+    assert f"{CELLS} trainings and 11 surrogate trainings: about " in outcome.err
+    assert "of memory per worker; energy about " in outcome.err
+    assert re.search(r"severities +0, 1 *\n", outcome.err) and re.search(r"small-cnn adam +8 ", outcome.err)
+    told = json.loads(audit("plan", "oct", "--data", data, *as_options(workers=1), "--json").out)
+    estimate = told["estimate"]
+    assert set(estimate["cells"]) == {cell["id"] for cell in told["cells"]}
+    assert estimate["worker_seconds"] > 0 and estimate["watt_hours"] > 0 and estimate["worker_bytes"] > 2**27
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_grid_that_is_fitted_stays_what_it_was(audit: Command, tmp_path: Path) -> None:
+    """Another day the machine is slower: the same command goes on with the same part of the grid."""
+    data = write_npz(tmp_path / "t.npz")
+    grid = as_options(
+        workers=1, severities="[0, 1, 2]", search__enabled=False, controls__methods="[shortcut]", seeds="[0]"
+    )
+    command = ["run", "oct", "--data", data, *grid, "--max-hours", "1", "--out", "run"]
+    assert audit(*command).code == 0
+    plan = json.loads(Path("run/plan.json").read_text())
+    assert plan["left_out"] == [] and plan["fitted"]["axes"]["severities"] == [0, 1, 2]
+    plan["fitted"]["axes"]["severities"] = [0, 1]  # as if the time had been just enough for these
+    Path("run/plan.json").write_text(json.dumps(plan))
+    outcome = audit(*command)
+    assert outcome.code == 0, outcome.err
+    result = AuditResult.load(Path("run/results.json"))
+    assert {cell.severity for cell in result.cells} == {0, 1}
+    assert "Left out to fit into 1 h: severities 2." in result.limitations
+
+
+def test_events_come_line_by_line_and_the_result_last(audit: Command, tmp_path: Path) -> None:
+    data = write_npz(tmp_path / "t.npz")
+    outcome = audit("run", "oct", "--data", data, *as_options(workers=1), "--json-events", "--out", "run")
+    assert outcome.code == 0
+    events = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [e["event"] for e in events if e["event"] in ("scan", "started", "finished", "result")] == [
+        "scan", "started", "finished", "result",
+    ]  # fmt: skip
+    assert events[-1]["event"] == "result" and events[-1]["report"] == "run/report.pdf"
+    assert sum(e["event"] == "cell" and e["status"] == "done" for e in events) == CELLS
+    assert sum(e["event"] == "epoch" for e in events) == CELLS, "one epoch each"
+    assert {"search", "generation", "perturbation"} <= {e["event"] for e in events}
+    assert outcome.out.splitlines()[:-1] == Path("run/events.jsonl").read_text().splitlines()
 
 
 def test_dry_run_writes_nothing(audit: Command, tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from audit.assemble import limitations
+from audit.plan import plan_audit
 from tests.tiny_audit import tiny_config, tiny_dataset
 
 
 def said(**changes: object) -> str:
-    return "\n".join(limitations(tiny_config(**changes), tiny_dataset(), []))
+    return "\n".join(limitations(plan_audit(tiny_config(**changes), tiny_dataset()), tiny_dataset(), []))
 
 
 def test_a_search_speaks_for_the_optimizer_of_its_surrogates() -> None:

@@ -90,8 +90,8 @@ def test_what_a_run_directory_holds(tiny: TinyRun) -> None:
         name: [f for f in files if f.startswith(f"{name}/")] for name in ("cells", "perturbations", "figures")
     }
     assert {f for f in files if "/" not in f} == {
-        ".lock", "complete.json", "config.yaml", "data-scan.json", "events.jsonl", "plan.json", "report.pdf",
-        "results.json",
+        ".lock", "complete.json", "config.yaml", "data-scan.json", "estimate.json", "events.jsonl",
+        "plan.json", "report.pdf", "results.json",
     }  # fmt: skip
     plan = json.loads((tiny.folder / "plan.json").read_text())
     assert sorted(by_folder["cells"]) == sorted(f"cells/{cell['id']}.json" for cell in plan["cells"])
@@ -101,7 +101,7 @@ def test_what_a_run_directory_holds(tiny: TinyRun) -> None:
     ]  # fmt: skip
     assert by_folder["figures"]
     assert all(name.endswith(".svg") for name in by_folder["figures"])
-    assert sum(map(len, by_folder.values())) + 8 == len(files)
+    assert sum(map(len, by_folder.values())) + 9 == len(files)
     assert (tiny.folder / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
@@ -139,7 +139,7 @@ def whole_content(folder: Path, *kinds: str) -> dict[str, bytes]:
 def comparable(folder: Path) -> dict[str, Any]:
     """results.json without clocks, and without how many workers there were."""
     content: dict[str, Any] = json.loads((folder / "results.json").read_text())
-    for clock in ("seconds", "created", "command", "environment"):
+    for clock in ("seconds", "created", "command", "environment", "cost"):
         del content[clock]
     for cell in content["cells"]:
         del cell["seconds"], cell["peak_bytes"]

@@ -12,6 +12,7 @@ import pytest
 from audit import __version__
 from audit.environment import code_fingerprint
 from audit.errors import RunDirectoryError
+from audit.event_log import EventLog
 from audit.plan import AuditPlan, plan_audit
 from audit.results import CellResult
 from audit.scan.record import ScanRecord
@@ -226,26 +227,69 @@ def test_the_scan_is_kept_for_these_data_and_this_version(store: RunStore, plan:
     assert store.read_scan("data-1") is None
 
 
-def test_seconds_are_summed_over_sessions(store: RunStore) -> None:
-    store.folder.mkdir()
-    assert store.seconds() == 0.0, "no events yet"
+def test_seconds_are_summed_over_sessions(tmp_path: Path) -> None:
+    log = EventLog(tmp_path)
+    assert log.seconds() == 0.0, "no events yet"
     lines = [(100.0, 0.0), (100.0, 7.25), (500.0, 0.5), (500.0, 2.0), (100.0, 3.0)]
     text = "".join(json.dumps({"session": s, "elapsed": e, "event": "cell"}) + "\n" for s, e in lines)
-    (store.folder / "events.jsonl").write_text(text)
-    assert store.seconds() == 9.25
+    (tmp_path / "events.jsonl").write_text(text)
+    assert log.seconds() == 9.25
     for torn in (b'{"session": 500.0, "elap', b"7", b"null", b'{"session": 500.0}', b'{"a": "\xc3'):
-        (store.folder / "events.jsonl").write_bytes(text.encode() + torn)
-        assert store.seconds() == 9.25, torn
+        (tmp_path / "events.jsonl").write_bytes(text.encode() + torn)
+        assert log.seconds() == 9.25, torn
 
 
-def test_log_appends_one_line_with_its_facts(store: RunStore) -> None:
-    store.folder.mkdir()
-    store.log(0.0, "started", cells=3)
-    store.log(0.0, "cell", id="a\nb")
-    lines = [json.loads(line) for line in (store.folder / "events.jsonl").read_text().splitlines()]
+def test_work_of_one_audit_begins_with_its_trainings(tmp_path: Path) -> None:
+    """Session 1: 2 s of other things, then 5 s; session 2: another audit; session 3: 4 s and no meter."""
+    events: list[tuple[int, float, dict[str, object]]] = [
+        (1, 2.0, {"event": "started", "audit": "a"}), (1, 7.0, {"event": "finished", "joules": 50.0}),
+        (2, 0.0, {"event": "started", "audit": "b"}), (2, 9.0, {"event": "cell"}),
+    ]  # fmt: skip
+    lines = [json.dumps({"session": s, "elapsed": e, **facts}) + "\n" for s, e, facts in events]
+    (tmp_path / "events.jsonl").write_text("".join(lines))
+    assert EventLog(tmp_path).work("a") == (1, 5.0, 50.0)
+    killed = json.dumps({"session": 3, "elapsed": 1.0, "event": "started", "audit": "a"}) + "\n"
+    killed += json.dumps({"session": 3, "elapsed": 5.0, "event": "cell"}) + "\n"
+    (tmp_path / "events.jsonl").write_text("".join(lines) + killed)
+    assert EventLog(tmp_path).work("a") == (2, 9.0, None)
+    assert EventLog(tmp_path).work("c") == (0, 0.0, 0.0)
+
+
+def test_log_appends_one_line_with_its_facts_and_tells_it(tmp_path: Path) -> None:
+    told: list[str] = []
+    log = EventLog(tmp_path, told.append)
+    log.add("started", cells=3)
+    log.add("cell", id="a\nb")
+    assert (tmp_path / "events.jsonl").read_text().splitlines() == told
+    lines = [json.loads(line) for line in told]
     assert [line["event"] for line in lines] == ["started", "cell"]
-    assert (lines[0]["cells"], lines[1]["id"], lines[0]["session"]) == (3, "a\nb", 0.0)
-    assert lines[0]["elapsed"] > 1.7e9, "seconds since the start of the session"
+    assert (lines[0]["cells"], lines[1]["id"]) == (3, "a\nb")
+    assert lines[0]["session"] == lines[1]["session"] > 1.7e9, "when it began"
+
+
+def test_a_clock_that_is_set_back_changes_no_duration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = EventLog(tmp_path)
+    log.add("started", audit="a")
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    log.add("finished", joules=None)
+    assert 0 <= log.seconds() < 60
+    sessions, seconds, _ = log.work("a")
+    assert sessions == 1 and 0 <= seconds < 60
+
+
+def test_the_first_estimate_of_an_audit_is_kept(store: RunStore, plan: AuditPlan) -> None:
+    store.begin(plan, "data-1")
+    assert store.read_estimate("a") is None
+    store.save_estimate("a", {"wall_seconds": 5.0})
+    store.save_estimate("a", {"wall_seconds": 1.0})  # of what an interruption left
+    kept = store.read_estimate("a")
+    assert kept is not None and kept["wall_seconds"] == 5.0
+    store.save_estimate("b", {"wall_seconds": 2.0})
+    assert store.read_estimate("a") is None, "another grid"
+    (store.folder / "estimate.json").write_text("[]")
+    assert store.read_estimate("b") is None
 
 
 # ---- the default place
