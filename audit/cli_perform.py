@@ -34,6 +34,7 @@ class Wishes:
     as_json: bool = False
     fresh: bool = False
     max_hours: float | None = None  # the largest part of the grid that fits
+    track: str | None = None  # where to export it to in the end
     events: bool = False  # every event as a JSON object on stdout
     comparison: bool = False  # of search methods, not an audit
     command: str | None = None  # that began it, where it is another than this process's
@@ -48,7 +49,10 @@ def perform(config: AuditConfig, wishes: Wishes) -> None:
     from audit.store import default_folder
     from audit.terminal import TerminalObserver, show_comparison, show_result
     from audit.terminal_plan import show_grid
+    from audit.tracking import check_target
 
+    if wishes.track is not None:
+        check_target(wishes.track)
     console = Console(stderr=True)
     with TerminalObserver(console) as observer:
         observer.say(f"audit {__version__}: reading images")
@@ -84,6 +88,7 @@ def run_and_write(
     from audit.interrupts import StopRequest, stops_on_signals
     from audit.runner import Order, run_audit
     from audit.store import RunStore
+    from audit.tracking import export
     from reports import write_report, write_search_figures
 
     stop = StopRequest()
@@ -100,6 +105,8 @@ def run_and_write(
         compared = wishes.comparison
         written = write_search_figures(result, folder) if compared else [write_report(result, folder)]
         RunStore(folder).mark_complete()
+        if wishes.track is not None:
+            observer.say(export(result, folder, wishes.track))
     return result, written
 
 

@@ -42,6 +42,9 @@ MaxHours = Annotated[
         help="Train the largest part of the grid that fits; values are dropped from the end of each list.",
     ),
 ]
+Track = Annotated[
+    str | None, typer.Option(help="Export in the end: mlflow[:URI] or tensorboard[:DIR] (extra: track).")
+]
 Events = Annotated[
     bool, typer.Option("--json-events", help="Every event as a JSON object on stdout, the result last.")
 ]
@@ -105,6 +108,7 @@ def run(
     out: RunFolder = None,
     fresh: Fresh = False,
     max_hours: MaxHours = None,
+    track: Track = None,
     dry_run: DryRun = False,
     events: Events = False,
     as_json: AsJson = False,
@@ -131,7 +135,7 @@ def run(
     overrides |= table_overrides(table, label_column, group_column)
     overrides |= read_baseline(baseline) | read_settings(set_ or [])
     resolved = load_config(audit, profile, config, overrides)
-    perform(resolved, Wishes(out, dry_run, as_json, fresh, max_hours, events))
+    perform(resolved, Wishes(out, dry_run, as_json, fresh, max_hours, track, events))
 
 
 def as_plan(command: Callable[..., None]) -> Callable[..., None]:
@@ -142,7 +146,7 @@ def as_plan(command: Callable[..., None]) -> Callable[..., None]:
         command(**options, dry_run=True)
 
     own = inspect.signature(command, eval_str=True)
-    left = [option for name, option in own.parameters.items() if name not in ("dry_run", "events")]
+    left = [option for name, option in own.parameters.items() if name not in ("dry_run", "events", "track")]
     plan.__signature__ = own.replace(parameters=left)  # type: ignore[attr-defined]
     plan.__doc__ = (
         "Show the grid of `audit run` with the same options, its time, memory and energy. Trains nothing."
@@ -183,6 +187,7 @@ def search(
     out: RunFolder = None,
     fresh: Fresh = False,
     max_hours: MaxHours = None,
+    track: Track = None,
     dry_run: DryRun = False,
     events: Events = False,
     as_json: AsJson = False,
@@ -219,4 +224,4 @@ def search(
     resolved = load_config(
         data if phantoms else "oct", profile, config, overrides | read_settings(set_ or [])
     )
-    perform(resolved, Wishes(out, dry_run, as_json, fresh, max_hours, events, comparison=True))
+    perform(resolved, Wishes(out, dry_run, as_json, fresh, max_hours, track, events, comparison=True))

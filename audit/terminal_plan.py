@@ -72,4 +72,6 @@ def by_pair(plan: AuditPlan, estimate: Estimate) -> dict[tuple[str, str], list[s
 
 def energy_in_words(watt_hours: float) -> str:
     """As a bill would have it."""
+    if watt_hours < 0.1:
+        return "below 0.1 Wh"
     return f"{watt_hours / 1000:.2f} kWh" if watt_hours >= 100 else f"{watt_hours:.2g} Wh"

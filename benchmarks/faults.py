@@ -125,7 +125,9 @@ def main() -> None:
     subprocess.run(command(options.out / "whole", options.workers), check=True, capture_output=True)
     seconds = time.monotonic() - started
     print(f"without a kill: {seconds:.0f} s", flush=True)
-    expected, kills, equal = content(options.out / "whole"), [], []
+    expected = content(options.out / "whole")
+    kills: list[str] = []
+    equal: list[bool] = []
     while options.left > 0:
         folder = options.out / f"killed-{len(equal)}"
         kills += killed_until_done(folder, options, draws, seconds)
