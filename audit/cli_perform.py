@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from audit.plan import AuditPlan, Cell
     from audit.results import AuditResult
     from audit.settings import AuditConfig
+    from audit.store import RunStore
     from audit.terminal import TerminalObserver
 
 
@@ -59,6 +61,11 @@ def perform(config: AuditConfig, wishes: Wishes) -> None:
         dataset = load_dataset(config.data, observer.images, observer.unpacking)
         plan = plan_audit(config, dataset)
         folder = wishes.out or default_folder(plan, dataset.name)
+        show = show_comparison if wishes.comparison else show_result
+        done = None if wishes.fresh or wishes.dry_run else finished_before(plan, dataset, folder)
+        if done is not None:
+            observer.say(f"{folder}: complete, nothing to do (--fresh begins anew)")
+            present(console, show, done, folder, written_files(done, folder, wishes), wishes)
         plan, estimate = announce(console, plan, dataset, folder, wishes)
         if wishes.dry_run:
             if wishes.as_json:
@@ -68,12 +75,65 @@ def perform(config: AuditConfig, wishes: Wishes) -> None:
                 show_grid(console, plan, estimate)
             return
         result, written = run_and_write(plan, dataset, folder, estimate, observer, wishes)
-    (show_comparison if wishes.comparison else show_result)(console, result, folder)
+    present(console, show, result, folder, written, wishes)
+
+
+def present(
+    console: Console,
+    show: Callable[[Console, AuditResult, Path], None],
+    result: AuditResult,
+    folder: Path,
+    written: list[Path],
+    wishes: Wishes,
+) -> NoReturn:
+    """What was found, and the exit code."""
+    show(console, result, folder)
     if wishes.as_json or wishes.events:
         content = comparison_object(result, written) if wishes.comparison else {"report": str(written[0])}
         kind = {"event": "result"} if wishes.events else {}
         typer.echo(json.dumps({**kind, **as_object(result, folder), **content}))
     raise typer.Exit(EXIT_PASS if result.state == "complete" else EXIT_INCOMPLETE)
+
+
+def finished_before(plan: AuditPlan, dataset: ImageDataset, folder: Path) -> AuditResult | None:
+    """The results of this very audit where all of it is done and written, the report too; else None."""
+    from audit.results import AuditResult
+    from audit.run_lock import is_held
+    from audit.store import RESULTS_FILE, RunStore
+
+    store = RunStore(folder)
+    if not store.is_marked_complete():
+        return None
+    record = store.read_plan()
+    if record is None or record.get("audit_id") != plan.id:
+        return None
+    store.refuse_mixing(record, dataset.fingerprint)
+    result = AuditResult.load(folder / RESULTS_FILE)
+    if result.state != "complete" or result.audit_id != plan.id or is_held(folder):
+        return None
+    return result if is_intact(result, store) else None
+
+
+def is_intact(result: AuditResult, store: RunStore) -> bool:
+    """Whether the trainings and perturbations that the results were made from are still there."""
+    from audit.attack.perturbation import Artefact
+    from audit.errors import DataError
+
+    try:
+        same = all(Artefact.load(store.folder / p.file).sha256 == p.id for p in result.perturbations)
+    except DataError:
+        return False
+    return same and all(store.cell_path(cell.id).is_file() for cell in result.cells)
+
+
+def written_files(result: AuditResult, folder: Path, wishes: Wishes) -> list[Path]:
+    """The report or the figures, written again where somebody deleted them."""
+    from reports import write_report, write_search_figures
+
+    if wishes.comparison:
+        return write_search_figures(result, folder)
+    report = folder / "report.pdf"
+    return [report if report.is_file() else write_report(result, folder)]
 
 
 def run_and_write(

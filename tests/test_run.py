@@ -154,13 +154,19 @@ def test_the_same_command_again_trains_nothing(audit: Command, tiny: TinyRun) ->
     before = whole_content(folder, "*.json*", "cells/*", "perturbations/*")
     outcome = audit(*tiny.arguments, folder)
     assert outcome.code == 0
-    assert "all trainings are done already\n" in outcome.err
-    assert f"{CELLS} trainings are kept from an earlier start; 0 to do\n" in outcome.err
+    assert f"{folder}: complete, nothing to do (--fresh begins anew)\n" in outcome.err
     assert whole_content(folder, "*.json*", "cells/*", "perturbations/*") == before
     assert json.loads(outcome.out) == json.loads(tiny.outcome.out) | {
         "run_dir": str(folder),
         "report": str(folder / "report.pdf"),
     }
+
+
+def test_a_report_that_was_deleted_is_written_again(audit: Command, tiny: TinyRun) -> None:
+    folder = copy_of(tiny)
+    (folder / "report.pdf").unlink()
+    assert audit(*tiny.arguments, folder).code == 0
+    assert (folder / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
 def test_resume_goes_on_with_the_settings_of_the_run(audit: Command, tiny: TinyRun) -> None:
