@@ -50,7 +50,6 @@ def perform(config: AuditConfig, wishes: Wishes) -> None:
     from audit.plan import plan_audit
     from audit.store import default_folder
     from audit.terminal import TerminalObserver, show_comparison, show_result
-    from audit.terminal_plan import show_grid
     from audit.tracking import check_target
 
     if wishes.track is not None:
@@ -72,6 +71,8 @@ def perform(config: AuditConfig, wishes: Wishes) -> None:
                 told = estimate.to_json() if estimate else None
                 typer.echo(json.dumps({**plan.to_json(), "estimate": told}))
             else:
+                from audit.terminal_plan import show_grid
+
                 show_grid(console, plan, estimate)
             return
         result, written = run_and_write(plan, dataset, folder, estimate, observer, wishes)
@@ -128,12 +129,12 @@ def is_intact(result: AuditResult, store: RunStore) -> bool:
 
 def written_files(result: AuditResult, folder: Path, wishes: Wishes) -> list[Path]:
     """The report or the figures, written again where somebody deleted them."""
-    from reports import write_report, write_search_figures
-
-    if wishes.comparison:
-        return write_search_figures(result, folder)
     report = folder / "report.pdf"
-    return [report if report.is_file() else write_report(result, folder)]
+    if report.is_file() and not wishes.comparison:
+        return [report]
+    from reports import write_report, write_search_figures  # and with it a plot library
+
+    return write_search_figures(result, folder) if wishes.comparison else [write_report(result, folder)]
 
 
 def run_and_write(
