@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,13 +104,14 @@ def defences_in_words(config: AuditConfig) -> dict[str, str]:
 
 def shareable_config(config: AuditConfig) -> dict[str, object]:
     """The configuration without the places of files on the user's disk, which may name people."""
-    content: dict[str, dict[str, object]] = config.model_dump(mode="json")
+    content: dict[str, Any] = config.model_dump(mode="json")
     for section, key, path in (
         ("data", "path", config.data.path),
         ("controls", "transfer_from", config.controls.transfer_from),
     ):
         if path is not None:
             content[section][key] = path.name
+    content["engine"] = config.engine.partition(":")[0]  # not the address of a cluster
     weights = {name: file.name for name, file in config.training.weights.items()}
     return {**content, "training": {**content["training"], "weights": weights}}
 

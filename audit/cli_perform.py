@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
 
@@ -158,7 +158,7 @@ def run_and_write(
         fresh=wishes.fresh,
         stop=stop,
         estimate=estimate,
-        tell=print_line if wishes.events else None,
+        tell=printer(sys.stdout) if wishes.events else None,
     )
     with stops_on_signals(stop, observer.say):
         result = run_audit(plan, dataset, folder, observer, order)
@@ -171,10 +171,9 @@ def run_and_write(
     return result, written
 
 
-def print_line(line: str) -> None:
-    """One event on stdout, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def printer(stream: TextIO) -> Callable[[str], None]:
+    """Prints one event as a line, at once."""
+    return lambda line: print(line, file=stream, flush=True)
 
 
 def announce(

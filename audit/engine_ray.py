@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import uuid
 import warnings
 from concurrent.futures import Future
@@ -30,7 +31,14 @@ class RayEngine(PlacesEngine):
     def __init__(
         self, context: CellContext, task: SurrogateTask | None, workers: int, stop: StopRequest
     ) -> None:
-        self.ray = started_ray(context.config.engine, workers)
+        # Ray tells of dead nodes on stdout, which is for --json alone.
+        self.stdout = contextlib.redirect_stdout(sys.stderr)
+        self.stdout.__enter__()
+        try:
+            self.ray = started_ray(context.config.engine, workers)
+        except BaseException:
+            self.stdout.__exit__(None, None, None)
+            raise
         on_gpu = context.device == "cuda"
         share = 1 / (context.config.workers or 1) if on_gpu else 0.0
         resources = self.ray.cluster_resources()
@@ -57,6 +65,7 @@ class RayEngine(PlacesEngine):
                     self.ray.cancel(reference, force=True)
         self.queue.shutdown(force=True)
         self.ray.shutdown()
+        self.stdout.__exit__(None, None, None)
 
 
 class RayPlace:

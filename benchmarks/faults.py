@@ -52,6 +52,8 @@ def content(folder: Path) -> Any:
     found = json.loads((folder / "results.json").read_text())
     for field in ("seconds", "created", "command", "cost"):
         del found[field]
+    for field in ("engine", "workers"):
+        del found["config"][field]
     return untimed(found)
 
 
