@@ -30,9 +30,10 @@ from audit.attack.surrogate_task import SurrogateTask, surrogate_task
 from audit.cells import CellContext
 from audit.data.dataset import ImageDataset
 from audit.data.load import load_dataset
-from audit.engines import Engine, keep_freed_memory, make_engine, worker_count
+from audit.engines import Engine, make_engine, worker_count
 from audit.plan import AttackSpec, Cell, make_recipe
 from audit.settings import AuditConfig, DataSettings, SearchSettings
+from audit.workbench import keep_freed_memory
 
 COMBINATIONS = 2000
 

@@ -37,7 +37,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from audit.data.load import load_dataset
-from audit.engines import choose_device, keep_freed_memory
+from audit.engines import choose_device
 from audit.results import Recipe
 from audit.settings import DataSettings
 from audit.training.augmentation import Augmented
@@ -46,6 +46,7 @@ from audit.training.optimizers import build_optimizer
 from audit.training.precision import autocast, resolved
 from audit.training.sampling import epoch_batches
 from audit.training.trainer import TrainingImages, accumulate_gradients, fresh_network
+from audit.workbench import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.machine import peak, time_by_kind, wait

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.results import CLEAN, AuditResult, ConditionSummary
+from audit.results import CLEAN, AuditResult, ConditionSummary, Cost
 from reports import lookups, words
 from reports.document import Block, Bullets, Column, Facts, Figure, Heading, Section, Shown, Table, Text
 from reports.recipe_table import recipe_table
@@ -245,4 +245,24 @@ def reproduction_section(result: AuditResult) -> Section:
             f"{words.duration(sum(cell.seconds for cell in result.cells))} summed over trainings",
         ),
     ]
+    if result.cost is not None:
+        facts.append(("Predicted and measured", cost_in_words(result.cost)))
     return Section("Reproduction", [Facts(facts), perturbation_table(result)])
+
+
+def cost_in_words(cost: Cost) -> str:
+    """Time, memory and energy of trainings and searches."""
+    said = [
+        f"{words.duration(cost.predicted_seconds)} predicted, {words.duration(cost.measured_seconds)} measured "
+        f"({100 * cost.time_error:+.0f} %) for trainings and searches in {words.count(cost.sessions, 'session')}"
+    ]
+    if cost.predicted_bytes is not None and cost.measured_bytes is not None:
+        gib = 2**30
+        said.append(
+            f"memory of the largest process {cost.predicted_bytes / gib:.1f} GiB predicted, "
+            f"{cost.measured_bytes / gib:.1f} GiB measured"
+        )
+    energy = f"energy {cost.predicted_watt_hours:.2g} Wh predicted ({cost.power_basis})"
+    if cost.measured_watt_hours is not None:
+        energy += f", {cost.measured_watt_hours:.2g} Wh measured"
+    return "; ".join([*said, energy])

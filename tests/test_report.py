@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.results import AuditResult, CheckResult
+from audit.results import AuditResult, CheckResult, Cost
 from reports import words, write_report
 from reports.document import Block, Bullets, Table, Text
 from reports.integrity_section import integrity_section
@@ -367,3 +367,14 @@ def test_checks_of_the_data_failures_first_with_remedies():
     assert [block.text for block in scan] == ["Shortcut scan", "The scan for shortcuts was not run."]  # type: ignore[union-attr]
     [alone] = integrity_section(example_result(), []).blocks
     assert isinstance(alone, Text) and alone.text == "Checks of the data: not run."
+
+
+def test_prediction_and_measurement_stand_side_by_side(tmp_path: Path) -> None:
+    cost = Cost(
+        predicted_seconds=100.0, measured_seconds=125.0, predicted_bytes=2**30, measured_bytes=3 * 2**29,
+        predicted_watt_hours=0.5, measured_watt_hours=None, power_basis="assumed 10 W per worker", workers=2, sessions=2,
+    )  # fmt: skip
+    text = " ".join(" ".join(pages_of(example_result(cost=cost), tmp_path)).split())
+    assert "100 s predicted, 2 min measured (+25 %) for trainings and searches in 2 sessions" in text
+    assert "memory of the largest process 1.0 GiB predicted, 1.5 GiB measured" in text
+    assert "energy 0.5 Wh predicted (assumed 10 W per worker)" in text
