@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 import uuid
 import warnings
@@ -21,6 +22,7 @@ from audit.workbench import SURROGATES_TOGETHER, EpochEvent, ScoreJob, Workbench
 
 DIED = "its Ray worker died twice (killed, out of memory, or its node went away)"
 RETRIES = 1
+KNOCK_SECONDS = 5.0
 
 
 class RayEngine(PlacesEngine):
@@ -121,13 +123,21 @@ def started_ray(engine: str, workers: int) -> Any:
         ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
         return ray
     try:
+        knock(address)
         ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError):
+    except (OSError, ValueError, RuntimeError):
         raise AuditError(
             f"engine: no Ray cluster answers at {address}; start one (ray start --head), or use --engine {RAY} for one "
             "on this machine"
         ) from None
     return ray
+
+
+def knock(address: str) -> None:
+    """Raises OSError where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def epoch_queue(ray: Any) -> Any:

@@ -36,6 +36,7 @@ from audit.settings import AuditConfig, DataSettings, SearchSettings
 from audit.workbench import keep_freed_memory
 
 COMBINATIONS = 2000
+WEIGHTS = (0.0, 0.5, 1.0, 2.0)  # of the mean training loss in the fitness; 2 is the search's own
 
 
 def request_for(dataset: ImageDataset, task: SurrogateTask, settings: SearchSettings) -> SearchRequest:
@@ -129,11 +130,12 @@ def main() -> None:
     with make_engine(context, task, worker_count(config, "cpu")) as engine:
         engine.score_all([(one, 1) for one in found[:2]])  # workers start, images are put in place
         started = time.perf_counter()
-        trained = [reading.fitness for reading in engine.score_all([(one, 0) for one in found])]
+        readings = engine.score_all([(one, 0) for one in found])
         per_minute = 60 * len(found) / (time.perf_counter() - started)
         started = time.perf_counter()
         victims = read_by_victims(engine, found, config)
         victims_per_minute = 60 * len(found) / (time.perf_counter() - started)
+    trained = [reading.fitness for reading in readings]
     hard = np.argsort(victims)[: len(found) // 2]
     print(f"{len(found)} candidates, {dataset.name}, {options.augmentation}, victim {options.model}")
     print(
@@ -149,6 +151,11 @@ def main() -> None:
     ):
         part = spearmanr(np.array(a)[hard], np.array(b)[hard]).statistic
         print(f"  {name}: {spearmanr(a, b).statistic:.2f} / {part:.2f}")
+    gains = np.array([np.mean(reading.by_class) for reading in readings])
+    losses = (gains - trained) / config.search.loss_weight
+    for weight in WEIGHTS:
+        correlation = spearmanr(gains - weight * losses, harm).statistic
+        print(f"  the same, training loss weighed {weight:g}: {correlation:.2f}")
     print(
         f"readings per minute: closed form {fresh:.0f} fresh candidates and {mixed:.0f} combinations of known blocks "
         f"(one core), trained surrogates {per_minute:.0f}, victims {victims_per_minute:.1f} (all cores)"

@@ -13,13 +13,14 @@ from typing import cast
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from audit.attack.perturbation import Perturbation
 from audit.attack.surrogate_task import surrogate_task
 from audit.cells import CellContext
 from audit.dispatch import WorkerError
 from audit.engine_processes import ATTEMPTS_IN_WORDS, ProcessEngine
-from audit.engine_ray import RayEngine
+from audit.engine_ray import RayEngine, started_ray
 from audit.engines import Engine, InProcessEngine, choose_device, make_engine, worker_count
 from audit.errors import AuditError
 from audit.interrupts import StopRequest
@@ -253,6 +254,32 @@ def test_short_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert in_one_line(torch.OutOfMemoryError("CUDA out of memory"), "cuda") == (
         "out of memory, even with two images at a time; try a smaller model or image size"
     )
+
+
+def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(AuditError) as refusal:
+        started_ray("ray", 1)
+    assert str(refusal.value) == (
+        'engine: Ray is not installed; pip install "imaging-audit[ray]", or use --engine local'
+    )
+
+
+def test_a_cluster_that_does_not_answer() -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    with pytest.raises(AuditError) as refusal:
+        started_ray("ray:127.0.0.1:9", 1)
+    assert str(refusal.value) == (
+        "engine: no Ray cluster answers at 127.0.0.1:9; start one (ray start --head), or use --engine ray for one on "
+        "this machine"
+    )
+
+
+def test_unknown_engine() -> None:
+    with pytest.raises(
+        ValidationError, match="unknown engine 'slurm'; write local, ray, or ray:ADDRESS of a cluster"
+    ):
+        AuditConfig(engine="slurm")
 
 
 def test_cuda_asked_for_in_vain() -> None:
