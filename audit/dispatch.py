@@ -55,8 +55,10 @@ class PlacesEngine:
 
     attempts = 2  # for a job whose worker dies
 
-    def __init__(self, context: CellContext, places: Sequence[Place], stop: StopRequest) -> None:
-        self.context, self.places, self.stop = context, places, stop
+    def __init__(
+        self, context: CellContext, places: Sequence[Place], stop: StopRequest, on_death: Callable[[], None]
+    ) -> None:
+        self.context, self.places, self.stop, self.on_death = context, places, stop, on_death
 
     def score_all(self, jobs: Sequence[ScoreJob]) -> list[Reading]:
         """Readings in the order of the jobs."""
@@ -122,6 +124,7 @@ class PlacesEngine:
                     result = future.result()
                 except WorkerDied as death:
                     place.renew()
+                    self.on_death()
                     tried[number] += 1
                     if tried[number] < self.attempts:
                         waiting.appendleft(number)

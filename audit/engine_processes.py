@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -24,10 +25,15 @@ class ProcessEngine(PlacesEngine):
     """One process per worker; the data set travels to each of them once."""
 
     def __init__(
-        self, context: CellContext, task: SurrogateTask | None, workers: int, stop: StopRequest
+        self,
+        context: CellContext,
+        task: SurrogateTask | None,
+        workers: int,
+        stop: StopRequest,
+        on_death: Callable[[], None] = lambda: None,
     ) -> None:
         self.processes = [WorkerProcess(context, task) for _ in range(workers)]
-        super().__init__(context, self.processes, stop)
+        super().__init__(context, self.processes, stop, on_death)
 
     def __enter__(self) -> ProcessEngine:
         try:

@@ -9,6 +9,7 @@ import socket
 import sys
 import uuid
 import warnings
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -31,7 +32,12 @@ class RayEngine(PlacesEngine):
     attempts = 1  # Ray itself tries again
 
     def __init__(
-        self, context: CellContext, task: SurrogateTask | None, workers: int, stop: StopRequest
+        self,
+        context: CellContext,
+        task: SurrogateTask | None,
+        workers: int,
+        stop: StopRequest,
+        on_death: Callable[[], None] = lambda: None,
     ) -> None:
         # Ray tells of dead nodes on stdout, which is for --json alone.
         self.stdout = contextlib.redirect_stdout(sys.stderr)
@@ -50,7 +56,8 @@ class RayEngine(PlacesEngine):
         self.queue = epoch_queue(self.ray)
         self.key = uuid.uuid4().hex
         self.running: set[Any] = set()
-        super().__init__(context, [RayPlace(self, number == 0) for number in range(max(count, 1))], stop)
+        places = [RayPlace(self, number == 0) for number in range(max(count, 1))]
+        super().__init__(context, places, stop, on_death)
 
     def together(self, jobs: Any) -> list[list[ScoreJob]]:
         """On a GPU as many as train in one program."""

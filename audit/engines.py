@@ -64,17 +64,22 @@ def worker_count(config: AuditConfig, device: str) -> int:
 
 
 def make_engine(
-    context: CellContext, task: SurrogateTask | None, workers: int, stop: StopRequest | None = None
+    context: CellContext,
+    task: SurrogateTask | None,
+    workers: int,
+    stop: StopRequest | None = None,
+    on_death: Callable[[], None] = lambda: None,
 ) -> Engine:
-    """The engine that the configuration names, with this many workers. All kinds give the same numbers."""
+    """The engine that the configuration names, with this many workers. All kinds give the same numbers. `on_death` is
+    called when a worker died."""
     stop = stop or StopRequest()
     if context.config.engine != LOCAL:
         from audit.engine_ray import RayEngine
 
-        return RayEngine(context, task, workers, stop)
+        return RayEngine(context, task, workers, stop, on_death)
     if workers == 1:
         return InProcessEngine(context, task, stop)
-    return ProcessEngine(context, task, workers, stop)
+    return ProcessEngine(context, task, workers, stop, on_death)
 
 
 class InProcessEngine:

@@ -54,6 +54,8 @@ class Observer(SearchObserver, Protocol):
 
     def cell_done(self, result: CellResult) -> None: ...
 
+    def worker_died(self) -> None: ...
+
 
 @dataclass(frozen=True)
 class Order:
@@ -164,7 +166,7 @@ class Session:
         context = CellContext(train, self.dataset.test, names, config, self.device, self.dataset.val)
         task = surrogate_task(train, len(names), config.search, config.search_augmentation)
         workers = min(self.workers, max(len(missing), 2))
-        with stop.finishes_first(), make_engine(context, task, workers, stop) as engine:
+        with stop.finishes_first(), make_engine(context, task, workers, stop, self.died) as engine:
             for phase in phases(plan):
                 for attack in (attack for attack in phase if attack in unsearched):
                     missing += self.find(attack, task, engine)
@@ -204,6 +206,11 @@ class Session:
         cell_id, reading = event
         self.log.add("epoch", id=cell_id, **reading.model_dump())
         self.observer.epoch(cell_id, reading)
+
+    def died(self) -> None:
+        """A worker died; what it was doing is begun again, or given up."""
+        self.log.add("worker died")
+        self.observer.worker_died()
 
     def search_started(self, attack: AttackSpec, trainings: int) -> None:
         """A search begins."""

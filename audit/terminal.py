@@ -137,6 +137,12 @@ class TerminalObserver:
             f"{head} test {percent(m.accuracy)}, train {percent(m.train_accuracy)} ({result.seconds:.0f} s)"
         )
 
+    def worker_died(self) -> None:
+        """One worker is replaced."""
+        self.say(
+            Text("a worker died (killed, or out of memory); its work is tried once more", style="yellow")
+        )
+
     def search_started(self, attack: AttackSpec, trainings: int) -> None:
         """A bar only for what takes time."""
         self.trainings = trainings

@@ -12,6 +12,7 @@ a search asks of it.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -24,34 +25,21 @@ from audit.attack.closed_form import ClosedForm
 from audit.attack.contrast_code import ContrastCodes
 from audit.attack.edits import blocks_of
 from audit.attack.perturbation import Perturbation
-from audit.attack.search import KeptReadings, SearchRequest
+from audit.attack.search import SearchRequest
 from audit.attack.search_desk import NETWORKS
-from audit.attack.surrogate_task import SurrogateTask, surrogate_task
+from audit.attack.surrogate_task import surrogate_task
 from audit.cells import CellContext
-from audit.data.dataset import ImageDataset
 from audit.data.load import load_dataset
 from audit.engines import Engine, make_engine, worker_count
 from audit.plan import AttackSpec, Cell, make_recipe
-from audit.settings import AuditConfig, DataSettings, SearchSettings
+from audit.settings import AuditConfig, DataSettings
 from audit.workbench import keep_freed_memory
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.search import request_for
 
 COMBINATIONS = 2000
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)  # of the mean training loss in the fitness; 2 is the search's own
-
-
-def request_for(dataset: ImageDataset, task: SurrogateTask, settings: SearchSettings) -> SearchRequest:
-    """One pixel per class."""
-    return SearchRequest(
-        train=dataset.train,
-        task=task,
-        severity=1,
-        classes=tuple(range(task.n_classes)),
-        fraction=1.0,
-        seed=0,
-        settings=settings,
-        readings=KeptReadings(lambda jobs: []),
-        on_generation=lambda generation: None,
-    )
 
 
 def candidates(request: SearchRequest, count: int) -> list[Perturbation]:

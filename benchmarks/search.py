@@ -35,11 +35,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.machine import peak, time_by_kind
 
 
-def candidates(
-    dataset: ImageDataset, task: SurrogateTask, settings: SearchSettings, count: int
-) -> list[Perturbation]:
-    """Random draws: training takes as long for all."""
-    request = SearchRequest(
+def request_for(dataset: ImageDataset, task: SurrogateTask, settings: SearchSettings) -> SearchRequest:
+    """One pixel per class."""
+    return SearchRequest(
         train=dataset.train,
         task=task,
         severity=1,
@@ -50,6 +48,13 @@ def candidates(
         readings=KeptReadings(lambda jobs: []),
         on_generation=lambda generation: None,
     )
+
+
+def candidates(
+    dataset: ImageDataset, task: SurrogateTask, settings: SearchSettings, count: int
+) -> list[Perturbation]:
+    """Random draws: training takes as long for all."""
+    request = request_for(dataset, task, settings)
     return [request.perturbation(random_edits(request, seed)) for seed in range(count)]
 
 

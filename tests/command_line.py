@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,3 +65,12 @@ def process(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def wait_for(condition: Callable[[], object], running: subprocess.Popen[str], seconds: float = 240) -> None:
+    """Until `condition` holds; a process that ends before it does, or waits too long, fails the test."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert running.poll() is None, f"ended too early: {running.communicate()}"
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)

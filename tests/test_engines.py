@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -135,8 +136,12 @@ def run_with_a_deadly_cell(engine: Engine, folder: Path, times: int) -> dict[str
 
 @pytest.mark.parametrize("kind", ["processes", "ray"])
 def test_a_dead_worker_s_cell_is_tried_once_more(tmp_path: Path, kind: str) -> None:
-    engine = ProcessEngine(context(), None, 2, StopRequest()) if kind == "processes" else on_ray(2)
+    deaths: list[str] = []
+    told = partial(deaths.append, "one")
+    processes = kind == "processes"
+    engine = ProcessEngine(context(), None, 2, StopRequest(), told) if processes else on_ray(2)
     found = run_with_a_deadly_cell(engine, tmp_path, 1)
+    assert deaths == (["one"] if kind == "processes" else []), "Ray replaces its workers by itself"
     assert {key: result.status for key, result in found.items()} == dict.fromkeys(
         ("clean", "random", "seed1"), "done"
     )

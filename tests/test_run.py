@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 from audit.attack.perturbation import Artefact
 from audit.results import AuditResult, CellResult
 from audit.run_lock import held
-from tests.command_line import READING, Command, Outcome, make_command, process
+from tests.command_line import READING, Command, Outcome, make_command, process, wait_for
 from tests.tiny_audit import PATIENT, as_options, write_npz
 
 CELLS = 8  # 2 seeds x (clean, shortcut, random, evoshift)
@@ -127,6 +126,11 @@ def test_nothing_tells_where_the_data_lie_or_who_the_patients_are(tiny: TinyRun)
 # ---- the same command again
 
 
+def with_two_workers(tiny: TinyRun) -> list[str]:
+    """The same command with `workers=2`."""
+    return [word.replace("workers=1", "workers=2") for word in tiny.arguments]
+
+
 def copy_of(tiny: TinyRun) -> Path:
     """A copy under the same name, as `--out` stands in the recorded command."""
     return Path(shutil.copytree(tiny.folder, Path.cwd() / "out"))
@@ -141,6 +145,7 @@ def comparable(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "results.json").read_text())
     for clock in ("seconds", "created", "command", "environment", "cost"):
         del content[clock]
+    del content["config"]["workers"]
     for cell in content["cells"]:
         del cell["seconds"], cell["peak_bytes"]
     for perturbation in content["perturbations"]:
@@ -250,20 +255,12 @@ def test_report_from_results_alone(audit: Command, tiny: TinyRun) -> None:
 # ---- Ctrl-C
 
 
-def wait_for(condition: Callable[[], object], running: subprocess.Popen[str], seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert running.poll() is None, f"ended too early: {running.communicate()}"
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
 def test_an_interrupted_audit_is_completed_by_the_same_command(
     audit: Command, tiny: TinyRun, tmp_path: Path
 ) -> None:
     """Two workers, stopped after the first cell; then completed: all as in the run without a break."""
     folder = tmp_path / "here" / "out"
-    command = [*tiny.arguments, folder, "--workers", "2"]
+    command = [*with_two_workers(tiny), folder]
     running = process(*command, cwd=tmp_path)
     wait_for(lambda: list(folder.glob("cells/*.json")), running)
     running.send_signal(signal.SIGINT)
@@ -307,3 +304,23 @@ def test_a_diverging_optimizer_fails_its_cells_and_the_audit_goes_on_and_exits_4
     }
     assert Path("out/report.pdf").read_bytes().startswith(b"%PDF")
     assert "sgd, learning rate 1e+30 none, clean, seed 0: failed: training loss is not finite" in found.err
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_time(
+    audit: Command, tiny: TinyRun, tmp_path: Path
+) -> None:
+    folder = tmp_path / "here" / "out"
+    running = process(*with_two_workers(tiny), folder, cwd=tmp_path)
+    wait_for(lambda: list(folder.glob("cells/*.json")), running)
+    listed = subprocess.run(["ps", "-eo", "ppid,pid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
+    workers = [
+        int(pid) for parent, pid, words in rows if parent == str(running.pid) and "spawn_main" in words
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+    _, err = running.communicate(timeout=240)
+    assert running.returncode == 0, err
+    assert "a worker died (killed, or out of memory); its work is tried once more\n" in err
+    assert comparable(folder) == comparable(tiny.folder)
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert sum(event["event"] == "worker died" for event in events) == 1

@@ -6,12 +6,11 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import Command, make_command, process
+from tests.command_line import Command, make_command, process, wait_for
 from tests.tiny_audit import as_options, write_npz
 
 FINISHING = "interrupted: what is being trained is finished and kept first; Ctrl-C again stops now"
@@ -21,14 +20,6 @@ LAST = "audit: interrupted; finished trainings are kept: the same command goes o
 @pytest.fixture
 def audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     return make_command(tmp_path, monkeypatch, capsys)
-
-
-def wait_for(condition: Callable[[], object], running: subprocess.Popen[str], seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert running.poll() is None, f"ended too early: {running.communicate()}"
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def long_run(folder: Path, workers: int, epochs: int) -> subprocess.Popen[str]:
