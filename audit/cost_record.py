@@ -10,6 +10,7 @@ class Cost(Record):
 
     predicted_seconds: float  # on the clock
     measured_seconds: float  # summed over the sessions, work that an interruption lost included
+    time_error: float  # measured over predicted, minus 1
     predicted_bytes: int | None
     measured_bytes: int | None  # None where the system does not tell
     predicted_watt_hours: float
@@ -17,8 +18,3 @@ class Cost(Record):
     power_basis: str  # where the predicted power is from
     workers: int
     sessions: int
-
-    @property
-    def time_error(self) -> float:
-        """Measured over predicted time, minus 1."""
-        return self.measured_seconds / self.predicted_seconds - 1

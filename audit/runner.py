@@ -236,6 +236,7 @@ class Session:
         return Cost(
             predicted_seconds=predicted["wall_seconds"],
             measured_seconds=seconds,
+            time_error=seconds / predicted["wall_seconds"] - 1,
             predicted_bytes=predicted["worker_bytes"],
             measured_bytes=max(peaks, default=None),
             predicted_watt_hours=predicted["watt_hours"],

@@ -108,7 +108,11 @@ def test_results_hold_every_cell_and_the_squares_are_learned(tiny: TinyRun) -> N
     result = AuditResult.load(tiny.folder / "results.json")
     assert [cell.status for cell in result.cells] == ["done"] * CELLS
     assert result.dataset.groups == {"train": 32, "val": 0, "test": 12}
-    assert result.seconds > 0
+    assert result.cost is not None and result.cost.sessions == 1
+    assert 0 < result.cost.measured_seconds <= result.seconds
+    assert result.cost.time_error == result.cost.measured_seconds / result.cost.predicted_seconds - 1
+    peaks = [cell.peak_bytes for cell in result.cells if cell.peak_bytes is not None]
+    assert result.cost.measured_bytes == max(peaks, default=None)
     assert all(len(cell.predictions) == 24 for cell in result.cells)
 
 
