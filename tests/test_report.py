@@ -371,9 +371,9 @@ def test_checks_of_the_data_failures_first_with_remedies():
 
 def test_prediction_and_measurement_stand_side_by_side(tmp_path: Path) -> None:
     cost = Cost(
-        predicted_seconds=100.0, measured_seconds=125.0, time_error=0.25, predicted_bytes=2**30,
-        measured_bytes=3 * 2**29, predicted_watt_hours=0.5, measured_watt_hours=None, power_basis="assumed 10 W per worker", workers=2,
-        sessions=2,
+        predicted_seconds=100.0, measured_seconds=125.0, time_error=0.25, workers=2, sessions=2,
+        predicted_bytes=2**30, measured_bytes=3 * 2**29,
+        predicted_watt_hours=0.5, measured_watt_hours=None, power_basis="assumed 10 W per worker",
     )  # fmt: skip
     text = " ".join(" ".join(pages_of(example_result(cost=cost), tmp_path)).split())
     assert "100 s predicted, 2 min measured (+25 %) for trainings and searches in 2 sessions" in text
