@@ -17,7 +17,7 @@ from audit.cli_run import as_plan, run, search
 from audit.cli_runs import resume, rm, runs, show
 from audit.cli_scan import repair, scan
 from audit.command_options import AsJson
-from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError
+from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError, ConfigError
 
 INTERRUPTED = "interrupted; finished trainings are kept: the same command goes on from there"
 
@@ -63,13 +63,22 @@ def options(
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="A run directory with results.json.")],
+    kind: Annotated[
+        str, typer.Option("--format", help="pdf, html (one file) or md (for CI, beside its figures).")
+    ] = "pdf",
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write (default report.<format> in the run directory).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the figures and the PDF again, from results.json alone."""
+    """Write the figures and the report again, from results.json alone."""
     from audit.results import AuditResult
-    from reports import write_report
+    from reports import KINDS, write_report_as
 
-    path = write_report(AuditResult.load(run_dir / "results.json"), run_dir)
+    known = next((name for name in KINDS if name == kind), None)
+    if known is None:
+        raise ConfigError(f"--format: unknown format {kind!r}; write one of {', '.join(KINDS)}")
+    path = write_report_as(known, AuditResult.load(run_dir / "results.json"), run_dir, out)
     typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
 
 

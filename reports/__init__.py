@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
+from audit.errors import RunDirectoryError
 from audit.results import AuditResult
+from reports.document import Figure
 
-__all__ = ["write_report", "write_search_figures"]
+__all__ = ["KINDS", "Kind", "write_report", "write_report_as", "write_search_figures"]
 
 FIGURES = "figures"
-REPORT = "report.pdf"
+Kind = Literal["pdf", "html", "md"]
+KINDS: tuple[Kind, ...] = ("pdf", "html", "md")
 
 
 def write_search_figures(result: AuditResult, run_dir: Path) -> list[Path]:
@@ -21,11 +26,32 @@ def write_search_figures(result: AuditResult, run_dir: Path) -> list[Path]:
 
 def write_report(result: AuditResult, run_dir: Path) -> Path:
     """Write `figures/*.svg` and `report.pdf` into the run directory; returns the path of the PDF."""
+    return write_report_as("pdf", result, run_dir)
+
+
+def write_report_as(kind: Kind, result: AuditResult, run_dir: Path, path: Path | None = None) -> Path:
+    """The same content as PDF, as one HTML file, or as Markdown beside its figures. `path`: where to, else
+    `report.<kind>` in the run directory; its folder must exist. Returns the path."""
     from reports.figures import write_figures
+
+    path = path or run_dir / f"report.{kind}"
+    if not path.parent.is_dir():
+        raise RunDirectoryError(f"{path}: its folder does not exist; make it first, or choose another --out")
+    folder = (path.parent if kind == "md" else run_dir) / FIGURES
+    writer(kind)(result, path, write_figures(result, folder), folder)
+    return path
+
+
+def writer(kind: Kind) -> Callable[[AuditResult, Path, list[Figure], Path], None]:
+    """Of one format; the others' libraries are not imported."""
+    if kind == "html":
+        from reports.html_report import write_html
+
+        return write_html
+    if kind == "md":
+        from reports.markdown_report import write_markdown
+
+        return write_markdown
     from reports.pdf import write_pdf
 
-    folder = run_dir / FIGURES
-    figures = write_figures(result, folder)
-    path = run_dir / REPORT
-    write_pdf(result, path, figures, folder)
-    return path
+    return write_pdf

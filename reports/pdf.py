@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +23,10 @@ from reportlab.platypus import (
 )
 from reportlab.platypus.tableofcontents import TableOfContents
 
-from audit.errors import RunDirectoryError
 from audit.results import AuditResult
 from reports import words
 from reports.document import Block, Cover, Facts, Figure, Section, Shown, Table
+from reports.files import whole_file
 from reports.pdf_blocks import Typesetter
 from reports.sections import TITLE, build_sections, cover
 from reports.style import (
@@ -53,19 +51,9 @@ def write_pdf(result: AuditResult, path: Path, figures: list[Figure], figure_fol
     sections = build_sections(result, figures)
     front = cover(result)
     setter = Typesetter(figure_folder, register_fallback(all_texts(front, sections)))
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    try:
-        document = ReportDocument(temporary, result)
+    with whole_file(path) as temporary:
+        document = ReportDocument(str(temporary), result)
         document.multiBuild(story(front, sections, setter), maxPasses=PASSES)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{path}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 class ReportDocument(BaseDocTemplate):  # type: ignore[misc]
