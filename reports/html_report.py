@@ -37,8 +37,10 @@ a { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; font-size: 0.875rem; }
 caption { text-align: left; font-weight: 600; padding: 0.5rem 0; }
 th, td { padding: 0.3rem 0.5rem; border-bottom: 1px solid var(--rule); vertical-align: top; text-align: left; }
+th { overflow-wrap: normal; }
 thead th { background: var(--tint); }
 .right { text-align: right; font-variant-numeric: tabular-nums; }
+td.right { white-space: nowrap; }
 .center { text-align: center; }
 tr.strong { font-weight: 700; } tr.muted td { background: var(--tint); } tr.alert td { background: var(--alert-tint); }
 figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; background: #ffffff; padding: 0.5rem; }
