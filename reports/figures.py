@@ -17,6 +17,7 @@ from reports.figure_images import confusion_figures, example_figures
 from reports.figure_saliency import saliency_figures
 from reports.figure_scan import scan_figures
 from reports.figure_search import search_figures
+from reports.recommendation import pareto_figure
 from reports.style import ACCENT, BASELINE, CYCLE, INK, MARKERS, MUTED, figure_settings
 
 SCORE_ROWS = 36  # bars that fit on one page
@@ -31,6 +32,7 @@ def write_figures(result: AuditResult, folder: Path) -> list[Figure]:
         figures += contact_figures(result, folder)
         figures += scan_figures(result, folder)
         figures += test_error_figure(result, folder)
+        figures += pareto_figure(result, folder)
         figures += score_figure(result, folder)
         figures += confusion_figures(result, folder)
         figures += epoch_figures(result, folder)

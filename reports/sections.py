@@ -21,6 +21,7 @@ from reports.document import (
     Text,
 )
 from reports.integrity_section import integrity_section
+from reports.recommendation import recommendation_section
 from reports.results_sections import results_sections
 from reports.setup_sections import data_section, limitations_section, protocol_section, reproduction_section
 
@@ -63,6 +64,7 @@ def build_sections(result: AuditResult, figures: list[Figure]) -> list[Section]:
     """The whole report after the cover."""
     return [
         summary_section(result),
+        recommendation_section(result, figures),
         data_section(result, figures),
         integrity_section(result, figures),
         protocol_section(result),

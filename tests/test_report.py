@@ -123,7 +123,9 @@ def test_every_figure_caption_says_synthetic(tmp_path):
     from reports.figures import write_figures
 
     figures = write_figures(example_result(synthetic=True, profile="quick"), tmp_path)
-    assert {f.kind for f in figures} == {"test-error", "scores", "confusion", "epochs", "search", "examples"}
+    assert {f.kind for f in figures} == {
+        "test-error", "pareto", "scores", "confusion", "epochs", "search", "examples",
+    }  # fmt: skip
     for figure in figures:
         assert figure.caption.endswith("Synthetic data, quick profile.")
         assert figure.alternative in (tmp_path / figure.file).read_text().replace("&gt;", ">")
@@ -222,7 +224,7 @@ def test_large_grids_show_a_selection_and_say_so(tmp_path):
 def test_sections_are_plain_data(example):
     result = example[0]
     headings = [section.heading for section in build_sections(result, [])]
-    assert headings[:3] == ["Summary", "Data", "Integrity of the data"]
+    assert headings[:3] == ["Summary", "Recommendation", "Data"]
     assert headings[-2:] == ["Limitations", "Reproduction"]
 
 
