@@ -60,6 +60,7 @@ def perform(config: AuditConfig, wishes: Wishes) -> None:
         dataset = load_dataset(config.data, observer.images, observer.unpacking)
         plan = plan_audit(config, dataset)
         folder = wishes.out or default_folder(plan, dataset.name)
+        plan = as_fitted_before(plan, dataset, folder, wishes)
         show = show_comparison if wishes.comparison else show_result
         done = None if wishes.fresh or wishes.dry_run else finished_before(plan, dataset, folder)
         if done is not None:
@@ -94,6 +95,17 @@ def present(
         kind = {"event": "result"} if wishes.events else {}
         typer.echo(json.dumps({**kind, **as_object(result, folder), **content}))
     raise typer.Exit(EXIT_PASS if result.state == "complete" else EXIT_INCOMPLETE)
+
+
+def as_fitted_before(plan: AuditPlan, dataset: ImageDataset, folder: Path, wishes: Wishes) -> AuditPlan:
+    """The part of the grid that the same command took the first time: the machine may be slower now."""
+    from audit.plan_parts import restricted
+    from audit.store import RunStore
+
+    if wishes.fresh or wishes.max_hours is None:
+        return plan
+    kept = RunStore(folder).read_fitted(wishes.max_hours)
+    return plan if kept is None else restricted(plan, dataset, kept, wishes.max_hours)
 
 
 def finished_before(plan: AuditPlan, dataset: ImageDataset, folder: Path) -> AuditResult | None:
@@ -186,7 +198,7 @@ def announce(
     from audit.calibration import calibrate
     from audit.engines import choose_device, worker_count
     from audit.estimate import multiplied
-    from audit.fit_grid import Fitted, fit, restricted
+    from audit.fit_grid import Fitted, fit
     from audit.store import RunStore
     from audit.terminal_plan import show_cost
 
@@ -204,16 +216,13 @@ def announce(
     def missing_of(part: AuditPlan) -> list[Cell]:
         return [cell for cell in part.cells if wishes.fresh or store.read_cell(cell.id) is None]
 
-    kept = None if wishes.fresh or wishes.max_hours is None else store.read_fitted(wishes.max_hours)
-    if kept is not None and wishes.max_hours is not None:  # as the first time: the machine may be busier now
-        plan = restricted(plan, dataset, kept, wishes.max_hours)
     missing = missing_of(plan)
     if not missing:
         console.print("all trainings are done already", highlight=False)
         return plan, None
     console.print("timing a few training steps on this machine", highlight=False)
     costs = calibrate(plan, dataset, plan.cells if wishes.max_hours else missing, device, workers)
-    if wishes.max_hours is not None and kept is None:
+    if wishes.max_hours is not None and plan.fitted is None:
         fitted = fit(plan, dataset, costs, workers, wishes.max_hours, missing_of)
     else:
         fitted = Fitted(plan, missing, multiplied(plan, dataset, missing, costs, workers))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,10 @@ from audit.calibration import Calibration
 from audit.data.dataset import ImageDataset
 from audit.errors import ConfigError
 from audit.estimate import Estimate, in_words, multiplied
-from audit.plan import AttackSpec, AuditPlan, Cell, baseline_recipe, plan_audit
+from audit.plan import AttackSpec, AuditPlan, Cell, baseline_recipe
+from audit.plan_parts import AXES, RECIPE_AXES, restricted
 from audit.results import CLEAN
 
-RECIPE_AXES = {
-    "models": "model",
-    "optimizers": "optimizer",
-    "normalizations": "normalization",
-    "augmentations": "augmentation",
-    "preprocessings": "preprocessing",
-    "losses": "loss",
-    "stoppings": "stopping",
-}
-AXES = ("seeds", "severities", *RECIPE_AXES)
 SECONDS_PER_HOUR = 3600.0
 MOST_PARTS = 20_000  # that are looked at
 Kept = dict[str, list[Any]]
@@ -67,22 +58,6 @@ def fit(
         f"--max-hours: {max_hours:g}: the smallest part of this grid takes {least}; allow more, or choose a shorter "
         "profile"
     )
-
-
-def restricted(
-    plan: AuditPlan, dataset: ImageDataset, kept: Mapping[str, list[Any]], max_hours: float
-) -> AuditPlan:
-    """The plan with these values only, which says what it left out."""
-    config = plan.config.model_copy(update=dict(kept))
-    left_out = []
-    for axis in AXES:
-        asked = getattr(plan.config, axis)
-        dropped = [value for value in asked if value not in kept.get(axis, asked)]
-        if dropped:
-            left_out.append(f"{axis} {', '.join(map(str, dropped))}")
-    part = plan_audit(config, dataset)
-    axes = {axis: list(getattr(config, axis)) for axis in AXES}
-    return replace(part, left_out=tuple(left_out), fitted={"max_hours": max_hours, "axes": axes})
 
 
 def parts_by_size(

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from audit.estimate import Estimate, in_words
-from audit.fit_grid import AXES
 from audit.plan import AuditPlan
+from audit.plan_parts import AXES
 
 GIB = 2**30
 

@@ -270,12 +270,14 @@ def test_a_grid_that_is_fitted_stays_what_it_was(audit: Command, tmp_path: Path)
     plan = json.loads(Path("run/plan.json").read_text())
     assert plan["left_out"] == [] and plan["fitted"]["axes"]["severities"] == [0, 1, 2]
     plan["fitted"]["axes"]["severities"] = [0, 1]  # as if the time had been just enough for these
+    plan["audit_id"] = "of these"
     Path("run/plan.json").write_text(json.dumps(plan))
     outcome = audit(*command)
     assert outcome.code == 0, outcome.err
     result = AuditResult.load(Path("run/results.json"))
     assert {cell.severity for cell in result.cells} == {0, 1}
     assert "Left out to fit into 1 h: severities 2." in result.limitations
+    assert "run: complete, nothing to do (--fresh begins anew)\n" in audit(*command).err
 
 
 def test_events_come_line_by_line_and_the_result_last(audit: Command, tmp_path: Path) -> None:

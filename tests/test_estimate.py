@@ -15,8 +15,9 @@ from audit.data.phantoms import make_phantoms
 from audit.energy import Meter, Power
 from audit.errors import ConfigError
 from audit.estimate import cell_seconds, estimate_audit, in_words, multiplied, wall
-from audit.fit_grid import AXES, choices, fit
+from audit.fit_grid import choices, fit
 from audit.plan import AuditPlan, plan_audit
+from audit.plan_parts import AXES
 from audit.settings import AuditConfig, SearchSettings
 
 
