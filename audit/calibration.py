@@ -28,7 +28,7 @@ from audit.results import EVOSHIFT, Recipe
 from audit.settings import AuditConfig
 from audit.training.augmentation import Augmented
 from audit.training.optimizers import build_optimizer
-from audit.training.reading import predict
+from audit.training.reading import predict, scaled
 from audit.training.trainer import TrainingImages, accumulate_gradients, fresh_network
 
 STEPS, LEAST_SECONDS = 3, 0.5  # that are timed, at least
@@ -87,7 +87,9 @@ def calibrate(
     meter = Stopwatch(Meter(device))
     held = held_by_a_worker(config) if device == "cpu" else 0
     recipes = {kind_of(cell.recipe): cell.recipe for cell in cells}
-    models = {kind: time_model(recipe, batch, together) for kind, recipe in recipes.items()}
+    evaluation = config.evaluation
+    explained = evaluation.batch_size if evaluation.explained_images else 0
+    models = {kind: time_model(recipe, batch, together, explained) for kind, recipe in recipes.items()}
     searches = [attack for attack in plan.searches if any(cell.attack == attack for cell in cells)]
     surrogate = time_surrogate(dataset, config, device, together) if searches else 0.0
     joules, seconds = meter.read()
@@ -108,14 +110,16 @@ def held_by_a_worker(config: AuditConfig) -> int | None:
     return None if held is None else held + explaining
 
 
-def time_model(recipe: Recipe, batch: TrainingImages, together: int) -> ModelCost:
-    """Steps and predictions of so many networks at once."""
+def time_model(recipe: Recipe, batch: TrainingImages, together: int, explained: int) -> ModelCost:
+    """Steps and predictions of so many networks at once. `explained`: images that are explained at a time, which takes
+    most memory."""
     device = batch.images.device.type
     gc.collect()
     before = held_bytes() if device == "cpu" else 0
     forget_peak(device)
     trained = [Trained(recipe, batch) for _ in range(1)]
     trained[0].step()
+    trained[0].explain(explained)
     peak = peak_bytes(device)
     grown = None if peak is None or before is None else max(peak - before, 0)
     trained += [Trained(recipe, batch) for _ in range(together - 1)]
@@ -140,6 +144,14 @@ class Trained:
         loss = accumulate_gradients(self.network, images, labels, len(labels), self.recipe.precision)
         self.optimizer.step()
         float(loss)  # waits for a GPU
+
+    def explain(self, count: int) -> None:
+        """Gradients of that many outputs, as Grad-CAM asks for them."""
+        if count:
+            repeats = -(-count // len(self.batch.images))
+            images = self.batch.images.repeat(repeats, 1, 1, 1)[:count]
+            self.network.eval()(scaled(images)).sum().backward()
+            self.optimizer.zero_grad()
 
     def predict(self) -> None:
         """Of the whole batch."""

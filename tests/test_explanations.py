@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -333,3 +335,20 @@ def test_a_map_with_enough_positions_is_preferred_to_a_deeper_one() -> None:
     images = torch.rand(2, 1, 48, 48)
     sizes = [last_feature_map(network, images, positions=n).height for n in (2, 3, 6, 7, 100)]
     assert sizes == [2, 3, 6, 12, 2]
+
+
+def test_nothing_of_the_network_stays_in_memory() -> None:
+    """MONAI's hooks hold the graph that holds the hooks: every explained training stayed for ever."""
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    images = torch.randint(0, 255, (6, 1, 12, 12), dtype=torch.uint8)
+
+    def alive() -> int:
+        gc.collect()
+        return sum(type(found) is nn.Conv2d for found in gc.get_objects())
+
+    before = alive()
+    for _ in range(3):
+        saliency(network, images, np.array([0, 1] * 3))
+    assert alive() == before
