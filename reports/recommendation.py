@@ -118,6 +118,15 @@ def reasons(result: AuditResult, found: list[Option]) -> list[str]:
         "estimates of both accuracies; intervals that overlap do not tell two pairs apart, and pairs that were not "
         "compared with each other are not ranked."
     )
+    here = (found[0].attacked.attack, found[0].attacked.severity)
+    made = [one for one in result.comparisons if (one.attack, one.severity) == here]
+    withheld = [one for one in made if one.reading == "withheld"]
+    if withheld:
+        said.append(
+            f"{len(withheld)} of {words.count(len(made), 'comparison')} under this attack are withheld, as a training did "
+            "not fit or clean accuracies differ by more than 5 points; the reasons stand in the section Defences and "
+            "pairs compared."
+        )
     if result.dataset.synthetic:
         said.append("These are synthetic phantoms: choose nothing for patients' images by this page.")
     return said

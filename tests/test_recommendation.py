@@ -91,6 +91,16 @@ def test_what_was_shown_under_another_attack_or_is_beaten_is_not_recommended() -
     assert lead(beaten).startswith("No difference"), "not on the front"
 
 
+def test_withheld_comparisons_are_counted() -> None:
+    withheld = better(CSN, PLAIN).model_copy(update={"reading": "withheld"})
+    table = {PLAIN: (0.90, 0.30), CSN: (0.91, 0.60)}
+    result = with_accuracies(
+        table, comparisons=[withheld, better(PLAIN, CSN), better(CSN, PLAIN, "shortcut")]
+    )
+    texts = [b.text for b in recommendation_section(result, []).blocks if isinstance(b, Text)]
+    assert any(text.startswith("1 of 2 comparisons under this attack are withheld, as") for text in texts)
+
+
 def test_under_fitted_trainings_recommend_nothing() -> None:
     result = with_accuracies({PLAIN: (0.90, 0.30), CSN: (0.91, 0.60)}, comparisons=[better(CSN, PLAIN)])
     unfit: list[ConditionSummary] = [
