@@ -123,9 +123,9 @@ def reasons(result: AuditResult, found: list[Option]) -> list[str]:
     withheld = [one for one in made if one.reading == "withheld"]
     if withheld:
         said.append(
-            f"{len(withheld)} of {words.count(len(made), 'comparison')} under this attack are withheld, as a training did "
-            "not fit or clean accuracies differ by more than 5 points; the reasons stand in the section Defences and "
-            "pairs compared."
+            f"{len(withheld)} of {words.count(len(made), 'comparison')} under this attack are withheld, as a training "
+            "did not fit or clean accuracies differ by more than 5 points; the reasons stand in the section Defences "
+            "and pairs compared."
         )
     if result.dataset.synthetic:
         said.append("These are synthetic phantoms: choose nothing for patients' images by this page.")
