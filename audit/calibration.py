@@ -117,7 +117,7 @@ def time_model(recipe: Recipe, batch: TrainingImages, together: int, explained: 
     gc.collect()
     before = held_bytes() if device == "cpu" else 0
     forget_peak(device)
-    trained = [Trained(recipe, batch) for _ in range(1)]
+    trained = [Trained(recipe, batch)]
     trained[0].step()
     trained[0].explain(explained)
     peak = peak_bytes(device)

@@ -88,8 +88,12 @@ def present(
     written: list[Path],
     wishes: Wishes,
 ) -> NoReturn:
-    """What was found, and the exit code."""
+    """What was found, here and for another tracker, and the exit code."""
+    from audit.tracking import export
+
     show(console, result, folder)
+    if wishes.track is not None:
+        console.print(export(result, folder, wishes.track), highlight=False, soft_wrap=True)
     if wishes.as_json or wishes.events:
         content = comparison_object(result, written) if wishes.comparison else {"report": str(written[0])}
         kind = {"event": "result"} if wishes.events else {}
@@ -161,7 +165,6 @@ def run_and_write(
     from audit.interrupts import StopRequest, stops_on_signals
     from audit.runner import Order, run_audit
     from audit.store import RunStore
-    from audit.tracking import export
     from reports import write_report, write_search_figures
 
     stop = StopRequest()
@@ -178,8 +181,6 @@ def run_and_write(
         compared = wishes.comparison
         written = write_search_figures(result, folder) if compared else [write_report(result, folder)]
         RunStore(folder).mark_complete()
-        if wishes.track is not None:
-            observer.say(export(result, folder, wishes.track))
     return result, written
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -135,7 +136,8 @@ def run(
     overrides |= table_overrides(table, label_column, group_column)
     overrides |= read_baseline(baseline) | read_settings(set_ or [])
     resolved = load_config(audit, profile, config, overrides)
-    perform(resolved, Wishes(out, dry_run, as_json, fresh, max_hours, track, events))
+    told = Wishes(out, dry_run, as_json, fresh=fresh, max_hours=max_hours, track=track, events=events)
+    perform(resolved, told)
 
 
 def as_plan(command: Callable[..., None]) -> Callable[..., None]:
@@ -218,10 +220,9 @@ def search(
         "engine": engine,
     }
     overrides = {field: value for field, value in overrides.items() if value is not None}
-    phantoms = data in shipped()
-    if not phantoms:
+    kind = data if data in shipped() else "oct"
+    if data not in shipped():
         overrides |= {"data.path": data, "data.channels": None}
-    resolved = load_config(
-        data if phantoms else "oct", profile, config, overrides | read_settings(set_ or [])
-    )
-    perform(resolved, Wishes(out, dry_run, as_json, fresh, max_hours, track, events, comparison=True))
+    resolved = load_config(kind, profile, config, overrides | read_settings(set_ or []))
+    told = Wishes(out, dry_run, as_json, fresh=fresh, max_hours=max_hours, track=track, events=events)
+    perform(resolved, replace(told, comparison=True))

@@ -178,6 +178,14 @@ def test_a_report_that_was_deleted_is_written_again(audit: Command, tiny: TinyRu
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
+def test_a_finished_run_is_exported_when_asked_again(audit: Command, tiny: TinyRun) -> None:
+    pytest.importorskip("tensorboard", reason="the extra track is not installed")
+    folder = copy_of(tiny)
+    outcome = audit(*tiny.arguments, folder, "--track", "tensorboard:told")
+    assert outcome.code == 0 and "tensorboard: told\n" in outcome.err
+    assert len(list(Path("told").glob("*/*"))) == CELLS
+
+
 def test_resume_goes_on_with_the_settings_of_the_run(audit: Command, tiny: TinyRun) -> None:
     folder = copy_of(tiny)
     next(folder.glob("cells/*.json")).unlink()
