@@ -136,8 +136,7 @@ def run(
     overrides |= table_overrides(table, label_column, group_column)
     overrides |= read_baseline(baseline) | read_settings(set_ or [])
     resolved = load_config(audit, profile, config, overrides)
-    told = Wishes(out, dry_run, as_json, fresh=fresh, max_hours=max_hours, track=track, events=events)
-    perform(resolved, told)
+    perform(resolved, Wishes(out, dry_run, as_json, fresh, max_hours, track, events))
 
 
 def as_plan(command: Callable[..., None]) -> Callable[..., None]:
