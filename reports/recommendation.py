@@ -191,7 +191,7 @@ def pareto_figure(result: AuditResult, folder: Path) -> list[Figure]:
         return []
     best = front(found)
     ordered = [*best, *[one for one in found if one not in best]][:ROWS]
-    drawing = new_drawing(66)
+    drawing = new_drawing(52)  # beside the table on one page
     axes = drawing.subplots()
     for number, option in enumerate(ordered):
         clean, attacked = option.clean.accuracy, option.attacked.accuracy
