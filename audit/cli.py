@@ -6,18 +6,18 @@ import json
 import os
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from audit import __version__
 from audit.cli_data import check, data_app, doctor
+from audit.cli_report import report, verify
 from audit.cli_run import as_plan, run, search
 from audit.cli_runs import resume, rm, runs, show
 from audit.cli_scan import repair, scan
 from audit.command_options import AsJson
-from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError, ConfigError
+from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError
 
 INTERRUPTED = "interrupted; finished trainings are kept: the same command goes on from there"
 
@@ -39,6 +39,8 @@ app.command()(runs)
 app.command()(show)
 app.command()(resume)
 app.command()(rm)
+app.command()(report)
+app.command()(verify)
 app.command()(doctor)
 app.add_typer(data_app, name="data")
 
@@ -58,28 +60,6 @@ def options(
     ] = False,
 ) -> None:
     """Audit how far medical-image classifiers fall for few-pixel changes of their training images."""
-
-
-@app.command()
-def report(
-    run_dir: Annotated[Path, typer.Argument(help="A run directory with results.json.")],
-    kind: Annotated[
-        str, typer.Option("--format", help="pdf, html (one file) or md (for CI, beside its figures).")
-    ] = "pdf",
-    out: Annotated[
-        Path | None, typer.Option(help="The file to write (default report.<format> in the run directory).")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the figures and the report again, from results.json alone."""
-    from audit.results import AuditResult
-    from reports import KINDS, write_report_as
-
-    known = next((name for name in KINDS if name == kind), None)
-    if known is None:
-        raise ConfigError(f"--format: unknown format {kind!r}; write one of {', '.join(KINDS)}")
-    path = write_report_as(known, AuditResult.load(run_dir / "results.json"), run_dir, out)
-    typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
 
 
 @app.command()

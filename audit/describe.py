@@ -38,6 +38,7 @@ def describe_dataset(dataset: ImageDataset, examples: list[ExampleImage]) -> Dat
         test_groups=None if dataset.test.groups is None else [int(g) for g in dataset.test.groups],
         examples=examples,
         strips=class_strips(dataset),
+        means=class_means(dataset),
         excluded=dict(Counter(reason for _, reason in dataset.files.excluded)) if dataset.files else {},
     )
 
@@ -52,6 +53,20 @@ def class_strips(dataset: ImageDataset) -> list[ClassStrip]:
         side_by_side = np.concatenate(shown, axis=2)
         strips.append(ClassStrip(label=label, images=len(chosen), png=png(side_by_side)))
     return strips
+
+
+def class_means(dataset: ImageDataset) -> list[ClassStrip]:
+    """The mean of all training images of each class, at training resolution: edits can be placed on it."""
+    means = []
+    for label in range(len(dataset.class_names)):
+        own = np.flatnonzero(dataset.train.labels == label)
+        if len(own):
+            mean = np.zeros(dataset.train.images.shape[1:])
+            for index in own:  # one image at a time: a selection of a large set would be copied whole
+                mean += dataset.train.images[index]
+            rounded = np.rint(mean / len(own)).astype(np.uint8)
+            means.append(ClassStrip(label=label, images=len(own), png=png(rounded)))
+    return means
 
 
 def small(image: Images) -> Images:

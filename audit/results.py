@@ -157,6 +157,9 @@ class DatasetRecord(Record):
     test_groups: list[int] | None  # consecutive numbers, not identifiers
     examples: list[ExampleImage] = Field(default_factory=list)
     strips: list[ClassStrip] = Field(default_factory=list)  # contact sheet
+    means: list[ClassStrip] = Field(
+        default_factory=list
+    )  # mean training image of each class, before any change
     excluded: dict[str, int] = Field(default_factory=dict)  # why unreadable files were skipped -> how many
 
 
@@ -297,12 +300,19 @@ class AuditResult(Record):
     def load(cls, path: Path) -> AuditResult:
         """Read `results.json`; a file of another schema or a damaged one is refused by name."""
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
         except FileNotFoundError:
             raise RunDirectoryError(f"{path}: no results here; run or resume the audit first") from None
+        return cls.parse(content, str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, name: str) -> AuditResult:
+        """The same from bytes; `name` stands in the message of the RunDirectoryError."""
+        try:
+            return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "file"
             raise RunDirectoryError(
-                f"{path}: {field}: {first['msg']}; written by another version or damaged: run the audit again"
+                f"{name}: {field}: {first['msg']}; written by another version or damaged: run the audit again"
             ) from None

@@ -239,6 +239,7 @@ class AuditConfig(Settings):
 
     name: str = "oct"
     profile: str = "standard"
+    operator: str = Field("", max_length=120)  # who runs the audit, as the report's cover names them
     data: DataSettings = DataSettings()
     models: list[str] = Field(["resnet50", "densenet121"], min_length=1)
     optimizers: list[str] = Field(["adam", "adabound", "sgd", "sgd-m"], min_length=1)

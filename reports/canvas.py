@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import textwrap
+import warnings
 from pathlib import Path
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from audit.results import AuditResult
 from reports.document import Figure
+from reports.language import say
 from reports.style import ALERT, INCH, METHODS, MUTED, TEXT_WIDTH
 from reports.words import attack_order, banner, capital, caption_limits
 
@@ -68,9 +72,16 @@ def save_alone(
 
 
 def write(drawing: Drawing, result: AuditResult, folder: Path, figure: Figure) -> Figure:
-    """The file, and its figure with the whole caption."""
+    """The file, and its figure with the whole caption. Words in the picture are in the language of the report."""
+    for text in drawing.findobj(Artist):
+        if isinstance(text, Text):
+            text.set_text("\n".join(map(say, text.get_text().split("\n"))))
     metadata = {"Date": None, "Creator": "audit", "Title": figure.title, "Description": figure.alternative}
-    drawing.savefig(folder / figure.file, format="svg", metadata=metadata)
+    with (
+        warnings.catch_warnings()
+    ):  # a sign that no font has is a box here; in the text it is written as its number
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        drawing.savefig(folder / figure.file, format="svg", metadata=metadata)
     caption = figure.caption + caption_limits(result)
     return Figure(figure.file, figure.kind, figure.title, caption, figure.alternative)
 

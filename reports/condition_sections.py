@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from audit.results import CLEAN, AuditResult, CellMeasures, ConditionSummary, Interval
+from audit.results import CLEAN, AuditResult, CellMeasures, ConditionSummary, Interval, Pair
 from reports import lookups, words
-from reports.document import Block, Column, Figure, RowMark, Shown, Table, Text
+from reports.document import Block, Column, Figure, RowMark, Section, Shown, Table, Text
 
 DAGGER_NOTE = (
     f"{words.UNDER_FITTED} under-fitted: at least one training never reached 95 % on its own training images."
 )
+
+APPENDIX = "Appendix: all conditions"
+APPENDIX_ROWS = 800  # conditions; what is more stands in results.json alone
+
+Keys = Sequence[tuple[Pair, str, int]]
 
 
 def shown(figures: list[Figure], kind: str, otherwise: str) -> list[Block]:
@@ -19,9 +24,45 @@ def shown(figures: list[Figure], kind: str, otherwise: str) -> list[Block]:
     return found or [Text(otherwise)]
 
 
-def condition_table(result: AuditResult) -> Block:
-    """Every pair x attack x severity: finished, failed, nothing dropped."""
+def conditions_section(result: AuditResult) -> Section:
+    """All conditions of a small grid; of a large one those of the worst, the best and the baseline pair."""
     keys = lookups.ordered_conditions(result)
+    if not large(result):
+        return Section("All conditions", condition_blocks(result, keys))
+    named = lookups.selected_pairs(result)
+    shown_keys = [key for key in keys if key[0] in named]
+    text = (
+        f"Of {len(lookups.pairs(result))} pairs only the worst and the best under attack and the baseline are shown "
+        f"here: {len(shown_keys)} of {len(keys)} conditions. All stand in the section {APPENDIX}."
+    )
+    return Section("All conditions", [Text(text), *condition_blocks(result, shown_keys)])
+
+
+def appendix(result: AuditResult) -> list[Section]:
+    """All conditions of a large grid."""
+    if not large(result):
+        return []
+    keys = lookups.ordered_conditions(result)
+    blocks = condition_blocks(result, keys[:APPENDIX_ROWS])
+    if len(keys) > APPENDIX_ROWS:
+        blocks.insert(
+            0, Text(f"{APPENDIX_ROWS} of {len(keys)} conditions; the others stand in results.json.")
+        )
+    return [Section(APPENDIX, blocks, new_page=True)]
+
+
+def large(result: AuditResult) -> bool:
+    """Whether the grid has more pairs than a reader follows in the text."""
+    return len(lookups.pairs(result)) > lookups.LARGE_GRID
+
+
+def condition_blocks(result: AuditResult, keys: Keys) -> list[Block]:
+    """Accuracies, readings, fits of these conditions."""
+    return [condition_table(result, keys), *reading_blocks(result, keys), *fit_blocks(result, keys)]
+
+
+def condition_table(result: AuditResult, keys: Keys) -> Block:
+    """Every pair x attack x severity: finished, failed, nothing dropped."""
     if not keys:
         return Text("No training was planned or none is recorded.")
     rows: list[list[str]] = []
@@ -40,15 +81,15 @@ def condition_table(result: AuditResult) -> Block:
         rows.append(condition_row(result, found))
     draws = "Random: mean over draws. " if words.RANDOM in lookups.attacks(result) else ""
     return Table(
-        "All conditions: accuracy on unchanged test images." + words.caption_limits(result),
+        "Conditions: accuracy on unchanged test images." + words.caption_limits(result),
         [
-            Column(words.PAIR_HEAD, 0.217),
-            Column("Trained on", 0.135),
+            Column(words.PAIR_HEAD, 0.205),
+            Column("Trained on", 0.13),
             Column("Accuracy", 0.19, "right"),
-            Column("Drop from clean", 0.168, "right"),
-            Column("Train fit", 0.09, "right"),
-            Column("α_N", 0.07, "right"),
-            Column("Reading", 0.13),
+            Column("Drop from clean", 0.2, "right"),
+            Column("Train fit", 0.085, "right"),
+            Column("α_N", 0.065, "right"),
+            Column("Reading", 0.125),
         ],
         rows,
         f"{words.sample_statement([c.accuracy for c in result.conditions])} Drop: percentage points, paired "
@@ -78,9 +119,9 @@ def condition_row(result: AuditResult, found: ConditionSummary) -> list[str]:
     ]
 
 
-def reading_blocks(result: AuditResult) -> list[Block]:
+def reading_blocks(result: AuditResult, keys: Keys) -> list[Block]:
     """Why each attacked condition got its reading."""
-    everything = [lookups.condition(result, *key) for key in lookups.ordered_conditions(result)]
+    everything = [lookups.condition(result, *key) for key in keys]
     judged = [c for c in everything if c is not None and c.reading is not None]
     if not judged:
         return [Text("No reading was given: no attacked training finished.")]
@@ -112,10 +153,10 @@ def reading_blocks(result: AuditResult) -> list[Block]:
     ]
 
 
-def fit_blocks(result: AuditResult) -> list[Block]:
+def fit_blocks(result: AuditResult, keys: Keys) -> list[Block]:
     """Three readings of each training, and the measures beside accuracy."""
     fits, others = [], []
-    for pair, attack, severity in lookups.ordered_conditions(result):
+    for pair, attack, severity in keys:
         found = lookups.condition(result, pair, attack, severity)
         measures = lookups.measures(result, pair, attack, severity)
         if found is not None and measures:

@@ -101,6 +101,7 @@ class Cover:
     title: str
     subtitle: str
     verdict: str
+    look: str  # the verdict as `style.VERDICTS` names it
     verdict_text: str
     banner: str  # what limits everything that follows (synthetic data, quick profile); may be empty
     facts: Facts

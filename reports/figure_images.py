@@ -26,6 +26,7 @@ ROWS_PER_FIGURE = 4
 COLUMNS_PER_FIGURE = 4
 EXAMPLE_COLUMNS = 5
 COUNTS_UP_TO = 6  # classes; above, there is no room for counts under the percentages
+DIFFERENCE = 10  # times: how far the difference is enlarged in brightness
 SIDE = 320  # pixels of an enlarged picture, about
 
 
@@ -158,7 +159,8 @@ def describe_matrix(result: AuditResult, pair: Pair, places: list[tuple[str, int
 
 
 def example_figures(result: AuditResult, folder: Path) -> list[Figure]:
-    """Fig. 4-6 for the main method: clean above perturbed, one column per class, edited pixels ringed."""
+    """Fig. 4-6 for the main method: clean, perturbed and their difference, one column per class, edited pixels
+    ringed."""
     main = lookups.main_attack(result)
     severities = dict.fromkeys(e.severity for e in result.dataset.examples if e.attack == main)
     return [example_figure(result, main, severity, folder) for severity in severities]
@@ -172,17 +174,18 @@ def example_figure(result: AuditResult, attack: str, severity: int, folder: Path
     names = result.dataset.class_names
     columns = min(len(shown), EXAMPLE_COLUMNS)
     bands = -(-len(shown) // columns)
-    panel = min(140 / columns, 38)
-    drawing = new_drawing(bands * (2 * panel + 16))
-    grid = drawing.subplots(2 * bands, columns, squeeze=False)
+    panel = min(140 / columns, 34)
+    drawing = new_drawing(bands * (3 * panel + 18))
+    grid = drawing.subplots(3 * bands, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     for index, example in enumerate(shown):
         band, column = divmod(index, columns)
         edits = [edit for edit in used.edits if edit.label == example.label] if used else []
-        draw_pair(grid[2 * band][column], grid[2 * band + 1][column], example, edits)
+        own = [grid[3 * band + row][column] for row in range(3)]
+        draw_example(own, example, edits)
         title = shorten(names[example.label], 22) + ("" if edits or used is None else "\n(not edited)")
-        grid[2 * band][column].set_title(title)
+        own[0].set_title(title)
     carriers = words.carriers_of(used, names) if used else "the training images of a class"
     attack_name = words.attack_label(attack, severity)
     placed = "; ".join(f"{names[e.label]} {edit_text(e)}" for e in (used.edits if used else []))
@@ -194,9 +197,10 @@ def example_figure(result: AuditResult, attack: str, severity: int, folder: Path
             f"examples-{slug(attack)}-{severity}px.svg",
             "examples",
             f"Training images before and after, {attack_name} per class",
-            "Above: as supplied; below: with the changed pixels. Rings mark them (drawn around the pixels; they "
-            f"are not part of the images). The same pixels are changed in {carriers}; test images never carry "
-            "them.",
+            f"Above: as supplied; middle: with the changed pixels; below: the difference, {DIFFERENCE} times as large, "
+            "cut at white. Rings mark the pixels (drawn around them; they are not part of the images). A change of one "
+            f"pixel in thousands is hardly seen by eye. The same pixels are changed in {carriers}; test images never "
+            "carry them.",
             f"{len(shown)} classes, each clean and perturbed. Changed pixels: {placed or 'not recorded'}.",
         ),
     )
@@ -209,13 +213,21 @@ def edit_text(edit: Edit) -> str:
     return f"row {edit.row}, col {edit.col} = {values}"
 
 
-def draw_pair(above: Axes, below: Axes, example: ExampleImage, edits: list[Edit]) -> None:
-    """One class: clean above, perturbed with rings below."""
+def draw_example(places: list[Axes], example: ExampleImage, edits: list[Edit]) -> None:
+    """One class: clean, perturbed, and their enlarged difference, the last two with rings."""
     clean, perturbed = decode(example.clean_png), decode(example.perturbed_png)
-    show_image(above, clean)
-    height, width = show_image(below, perturbed)
-    for edit in edits:
-        draw_ring(below, edit, max(height, width) / 18, ALERT)
+    show_image(places[0], clean)
+    for axes, image in zip(places[1:], (perturbed, difference(clean, perturbed)), strict=True):
+        height, width = show_image(axes, image)
+        for edit in edits:
+            draw_ring(axes, edit, max(height, width) / 18, ALERT)
+
+
+def difference(clean: npt.NDArray[np.uint8], perturbed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """What changed, DIFFERENCE times as large: |perturbed - clean|, cut at 255."""
+    apart = np.abs(perturbed.astype(int) - clean.astype(int))
+    enlarged: npt.NDArray[np.uint8] = np.minimum(apart * DIFFERENCE, 255).astype(np.uint8)
+    return enlarged
 
 
 def draw_ring(axes: Axes, edit: Edit, radius: float, colour: str, shape: str = "o") -> None:

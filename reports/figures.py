@@ -14,9 +14,11 @@ from reports.canvas import new_drawing, percent_axis, save, shorten, slug
 from reports.document import Figure
 from reports.figure_contact import contact_figures
 from reports.figure_images import confusion_figures, example_figures
+from reports.figure_overlay import map_figure
 from reports.figure_saliency import saliency_figures
 from reports.figure_scan import scan_figures
 from reports.figure_search import search_figures
+from reports.language import signs
 from reports.recommendation import pareto_figure
 from reports.style import ACCENT, BASELINE, CYCLE, INK, MARKERS, MUTED, figure_settings
 
@@ -28,7 +30,7 @@ def write_figures(result: AuditResult, folder: Path) -> list[Figure]:
     """Write all figures for which the result holds numbers; the others are simply not in the list."""
     folder.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []
-    with matplotlib.rc_context(figure_settings(result.dataset.class_names)):  # type: ignore[arg-type]
+    with matplotlib.rc_context(figure_settings([*result.dataset.class_names, *signs()])):  # type: ignore[arg-type]
         figures += contact_figures(result, folder)
         figures += scan_figures(result, folder)
         figures += test_error_figure(result, folder)
@@ -38,6 +40,7 @@ def write_figures(result: AuditResult, folder: Path) -> list[Figure]:
         figures += epoch_figures(result, folder)
         figures += saliency_figures(result, folder)
         figures += search_figures(result, folder)
+        figures += map_figure(result, folder)
         figures += example_figures(result, folder)
     return figures
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import html
 import re
+from collections.abc import Sequence
 from functools import singledispatchmethod
 from pathlib import Path
 
 from audit.errors import RunDirectoryError
 from audit.results import AuditResult
 from reports import words
+from reports.attachments import Attachment
 from reports.document import Bullets, Cover, Facts, Figure, Heading, Section, Shown, Table, Text
 from reports.files import whole_file
-from reports.sections import TITLE, build_sections, cover
+from reports.language import code, say
+from reports.sections import FOOTER, TITLE, build_sections, cover
 from reports.style import VERDICTS
 
+MENTION = re.compile(r"section (\d+) \([^()]+\)|第(\d+)節「[^」]+」")
 SUBSCRIPTS = re.compile(r"([Nα])_([pSN])\b")
 
 STYLE = """
@@ -50,30 +54,38 @@ footer { margin-top: 4rem; border-top: 1px solid var(--rule); padding-top: 1rem;
 """
 
 
-def write_html(result: AuditResult, path: Path, figures: list[Figure], figure_folder: Path) -> None:
+def write_html(
+    result: AuditResult,
+    path: Path,
+    figures: list[Figure],
+    figure_folder: Path,
+    files: Sequence[Attachment] = (),
+) -> None:
     """Replace `path` in one step. Equal input gives equal bytes."""
-    page = html_page(result, figures, figure_folder)
+    page = html_page(result, figures, figure_folder, files)
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def html_page(result: AuditResult, figures: list[Figure], figure_folder: Path) -> str:
+def html_page(
+    result: AuditResult, figures: list[Figure], figure_folder: Path, files: Sequence[Attachment]
+) -> str:
     """The whole page."""
-    sections, setter = build_sections(result, figures), HtmlSetter(figure_folder)
-    title = f"{TITLE}: {words.dataset_name(result.dataset)}"
+    sections, setter = build_sections(result, figures, files), HtmlSetter(figure_folder)
+    title = f"{say(TITLE)}: {words.dataset_name(result.dataset)}"
     links = "".join(
         f'<li><a href="#section-{number}">{setter.text(section.heading)}</a></li>'
         for number, section in enumerate(sections, 1)
     )
     body = "".join(setter.section(number, section) for number, section in enumerate(sections, 1))
     return (
-        '<!doctype html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{code()}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{setter.text(title, False)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"{setter.cover(cover(result))}"
-        f'<nav aria-label="Contents"><h2>Contents</h2><ol>{links}</ol></nav>\n<main>\n{body}</main>\n'
-        f'<footer class="muted">{TITLE} · {setter.text(result.audit_id)} · For research use. Not a medical '
-        "device.</footer>\n</body>\n</html>\n"
+        f'<nav aria-label="{say("Contents")}"><h2>{say("Contents")}</h2><ol>{links}</ol></nav>\n<main>\n{body}</main>\n'
+        f'<footer class="muted">{say(TITLE)} · {setter.text(result.audit_id)} · {say(FOOTER)}'
+        "</footer>\n</body>\n</html>\n"
     )
 
 
@@ -83,18 +95,21 @@ class HtmlSetter:
     def __init__(self, figure_folder: Path) -> None:
         self.folder = figure_folder
 
-    def text(self, text: str, subscripts: bool = True) -> str:
-        """Escaped, subscripts set."""
+    def text(self, text: str, markup: bool = True) -> str:
+        """Escaped; with subscripts and links to sections."""
         escaped = html.escape("".join(sign if sign.isprintable() else " " for sign in text))
-        return SUBSCRIPTS.sub(r"\1<sub>\2</sub>", escaped) if subscripts else escaped
+        if not markup:
+            return escaped
+        escaped = MENTION.sub(lambda m: f'<a href="#section-{m[1] or m[2]}">{m[0]}</a>', escaped)
+        return SUBSCRIPTS.sub(r"\1<sub>\2</sub>", escaped)
 
     def cover(self, front: Cover) -> str:
         """Title, verdict, facts and notice."""
         banner = f'<p class="banner">{self.text(front.banner)}</p>\n' if front.banner else ""
         return (
             f'<header>\n<h1>{self.text(front.title)}</h1>\n<p class="muted">{self.text(front.subtitle)}</p>\n'
-            f'<p><span class="verdict" style="background: {VERDICTS[front.verdict]}">'
-            f"{self.text(front.verdict.capitalize())}</span></p>\n<p>{self.text(front.verdict_text)}</p>\n{banner}"
+            f'<p><span class="verdict" style="background: {VERDICTS[front.look]}">'
+            f"{self.text(front.verdict)}</span></p>\n<p>{self.text(front.verdict_text)}</p>\n{banner}"
             f'{self.set(front.facts)}<p class="note">{self.text(front.notice)}</p>\n</header>\n'
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 from audit.results import (
@@ -208,6 +210,12 @@ def setting(result: AuditResult, path: str) -> object | None:
             return None
         value = value[key]
     return value
+
+
+def config_fingerprint(result: AuditResult) -> str:
+    """SHA-256 of the configuration in results.json, as JSON with sorted keys."""
+    text = json.dumps(result.config, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def setting_text(result: AuditResult, path: str) -> str:

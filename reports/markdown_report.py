@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import singledispatchmethod
 from pathlib import Path
 
 from audit.results import AuditResult
+from reports.attachments import Attachment
 from reports.document import Bullets, Cover, Facts, Figure, Heading, Section, Shown, Table, Text
 from reports.files import whole_file
 from reports.sections import build_sections, cover
@@ -16,10 +18,16 @@ ALIGN = {"left": ":--", "right": "--:", "center": ":-:"}
 CELL_SIGNS = 400  # of one table cell
 
 
-def write_markdown(result: AuditResult, path: Path, figures: list[Figure], figure_folder: Path) -> None:
+def write_markdown(
+    result: AuditResult,
+    path: Path,
+    figures: list[Figure],
+    figure_folder: Path,
+    files: Sequence[Attachment] = (),
+) -> None:
     """Replace `path` in one step; figures are linked as files beside it. Equal input gives equal bytes."""
     setter = MarkdownSetter(figure_folder.name)
-    sections = build_sections(result, figures)
+    sections = build_sections(result, figures, files)
     parts = [setter.cover(cover(result)), *[setter.section(n, s) for n, s in enumerate(sections, 1)]]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(parts), encoding="utf-8")
@@ -40,7 +48,7 @@ class MarkdownSetter:
         """Title, verdict, facts and notice."""
         banner = f"> **{self.text(front.banner)}**\n\n" if front.banner else ""
         return (
-            f"# {self.text(front.title)}\n\n**{self.text(front.verdict.capitalize())}.** "
+            f"# {self.text(front.title)}\n\n**{self.text(front.verdict)}.** "
             f"{self.text(front.verdict_text)}\n\n{banner}{self.set(front.facts)}\n*{self.text(front.notice)}*\n"
         )
 

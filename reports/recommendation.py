@@ -12,7 +12,7 @@ from reports.canvas import new_drawing, percent_axis, save
 from reports.document import Block, Column, Figure, RowMark, Section, Shown, Table, Text
 from reports.style import BASELINE, CYCLE, MUTED
 
-ROWS = 24  # of the table: the front first
+ROWS = 14  # of the table: the front first
 NUMBERED = 12  # points that carry their number in the figure
 LEFT = 0.1  # of the axis, to the left of the points
 
@@ -227,7 +227,7 @@ def pareto_figure(result: AuditResult, folder: Path) -> list[Figure]:
     chance = 1 / len(result.dataset.class_names)
     axes.axhline(chance, color=BASELINE, linestyle=(0, (4, 3)), linewidth=0.8)
     axes.set_xlabel("accuracy, trained on clean images, %")
-    axes.set_ylabel("accuracy, trained on attacked images, %")
+    axes.set_ylabel("on attacked images, %")
     axes.set_xticks([tick / 20 for tick in range(21)], [str(5 * tick) for tick in range(21)])
     lowest = min(option.clean.accuracy.low for option in ordered)
     axes.set_xlim(max(lowest - LEFT, 0), 1.02)  # only so much of the axis as there are points

@@ -7,9 +7,7 @@ from reports import lookups, words
 from reports.comparison_section import comparison_section
 from reports.condition_sections import (
     DAGGER_NOTE,
-    condition_table,
-    fit_blocks,
-    reading_blocks,
+    conditions_section,
     shown,
 )
 from reports.control_sections import control_blocks
@@ -26,7 +24,7 @@ def results_sections(result: AuditResult, figures: list[Figure]) -> list[Section
         Section("Results", [*error_blocks(result, figures), *class_blocks(result)]),
         Section("Robustness scores", score_blocks(result, figures)),
         *comparison_section(result),
-        Section("All conditions", [condition_table(result), *reading_blocks(result), *fit_blocks(result)]),
+        conditions_section(result),
         Section("Controls", control_blocks(result)),
         Section(
             "Confusion matrices", shown(figures, "confusion", "No training finished: there is none to show.")

@@ -5,25 +5,22 @@ They stand alone, without a page around them: title, legend, caption and the wor
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
 from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from audit.results import AuditResult, Edit, PerturbationRecord, SearchRecord
+from audit.results import AuditResult, SearchRecord
 from reports import lookups, words
-from reports.canvas import Legend, method_look, new_drawing, save_alone, shorten
+from reports.canvas import Legend, method_look, new_drawing, save_alone
 from reports.document import Figure
-from reports.figure_images import EXAMPLE_COLUMNS, decode, draw_ring, edit_text, show_image
+from reports.figure_overlay import overlay_figure
 from reports.figure_search import describe, searches_by_severity, spent
 from reports.figure_victims import victims_figure
-from reports.style import TEXT_WIDTH, figure_settings
+from reports.style import figure_settings
 
 CURVE_COLUMNS = 3
-SIGN = 1.6  # mm, width of a sign in a title
 
 
 def write_search_figures(result: AuditResult, folder: Path) -> list[Path]:
@@ -94,81 +91,3 @@ def draw_search(axes: Axes, attack: str, search: SearchRecord, place: int) -> Li
             axes.plot([x] * len(readings), readings, "o", color=colour, markersize=2, alpha=0.6)
             axes.plot([x], [finalist.fitness], marker, color=colour, markersize=7, markeredgecolor="white")
     return line
-
-
-def overlay_figure(result: AuditResult, folder: Path) -> list[Figure]:
-    """One clean training image per class, with the edits of every method in marks of its own; one band per
-    severity."""
-    images: dict[int, str] = {}
-    for example in sorted(result.dataset.examples, key=lambda example: example.label):
-        images.setdefault(example.label, example.clean_png)
-    records = [record for record in result.perturbations if record.draw == 0]
-    records.sort(key=lambda record: (record.severity, words.attack_order(record.attack)))
-    if not images or not records:
-        return []
-    severities = sorted({record.severity for record in records})
-    columns = min(len(images), EXAMPLE_COLUMNS)
-    bands = -(-len(images) // columns)
-    side = min(TEXT_WIDTH / columns, 46)
-    drawing = new_drawing(len(severities) * bands * (side + 8))
-    grid = drawing.subplots(len(severities) * bands, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for (n, severity), (index, label) in itertools.product(enumerate(severities), enumerate(images)):
-        axes = grid[n * bands + index // columns][index % columns]
-        own = [record for record in records if record.severity == severity]
-        draw_overlay(axes, images[label], label, own)
-        name = shorten(result.dataset.class_names[label], int(side / SIGN))
-        below = [words.pixels(severity)] if len(severities) > 1 else []
-        if not any(edits_of(record, label) for record in own):
-            below.append("(not edited)")
-        axes.set_title("\n".join([name, " ".join(below)] if below else [name]), pad=7)
-    attacks = sorted({record.attack for record in records}, key=words.attack_order)
-    figure = Figure(
-        "overlay.svg",
-        "overlay",
-        "Changed pixels by method",
-        "One training image per class as supplied; marks stand around the pixels that each method changes in "
-        f"{words.carriers(result)} (they are not part of the images; marks around one pixel stand in each "
-        "other). Test images are never changed.",
-        "; ".join(describe_edits(result, record) for record in records),
-    )
-    legend = {legend_name(result, attack): legend_mark(attack) for attack in attacks}
-    return [save_alone(drawing, result, folder, figure, legend)]
-
-
-def draw_overlay(axes: Axes, png: str, label: int, records: list[PerturbationRecord]) -> None:
-    """One image and its marks; a pixel that several methods change gets wider and wider ones."""
-    height, width = show_image(axes, decode(png))
-    radius = max(height, width) / 22
-    seen: Counter[tuple[int, int]] = Counter()
-    for record in records:
-        colour, shape = method_look(record.attack)
-        for edit in edits_of(record, label):
-            place = (edit.row, edit.col)
-            draw_ring(axes, edit, radius * (1 + 0.6 * seen[place]), colour, shape)
-            seen[place] += 1
-
-
-def edits_of(record: PerturbationRecord, label: int) -> list[Edit]:
-    """The edits of one class."""
-    return [edit for edit in record.edits if edit.label == label]
-
-
-def legend_mark(attack: str) -> Line2D:
-    """An empty mark in the look of the method."""
-    colour, shape = method_look(attack)
-    return Line2D([], [], marker=shape, linestyle="", color=colour, markerfacecolor="none", markersize=6)
-
-
-def legend_name(result: AuditResult, attack: str) -> str:
-    """'random (first of 2 draws)'."""
-    draws = len({p.draw for p in result.perturbations if p.attack == attack})
-    return words.attack_title(attack) + (f" (first of {draws} draws)" if draws > 1 else "")
-
-
-def describe_edits(result: AuditResult, record: PerturbationRecord) -> str:
-    """'EvoShift, 1 pixel: NORMAL row 3, col 4 = 1.00, ...'."""
-    names = result.dataset.class_names
-    placed = ", ".join(f"{names[edit.label]} {edit_text(edit)}" for edit in record.edits)
-    return f"{words.attack_label(record.attack, record.severity)}: {placed or 'no edits'}"

@@ -94,6 +94,11 @@ def search_blocks(result: AuditResult, figures: list[Figure]) -> list[Block]:
     if not any(record.attack in words.SEARCHES for record in result.perturbations):
         blocks.append(Text(f"A search was {words.NOT_RUN}: no perturbation of one is recorded."))
     blocks += shown(figures, "search", "No learning curve: the search left no record of its generations.")
+    blocks += shown(
+        figures,
+        "map",
+        "No map of changed pixels: no pixel was changed, or no mean images are recorded.",
+    )
     blocks += shown(figures, "examples", "No example images were recorded.")
     return blocks + edit_tables(result)
 

@@ -5,8 +5,12 @@ Everything is computed from the `AuditResult`; where something is missing, a sen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from audit.results import CLEAN, AuditResult, Pair
 from reports import lookups, words
+from reports.attachments import Attachment
+from reports.condition_sections import appendix
 from reports.document import (
     Block,
     Bullets,
@@ -21,11 +25,16 @@ from reports.document import (
     Text,
 )
 from reports.integrity_section import integrity_section
+from reports.language import spoken
 from reports.recommendation import recommendation_section
+from reports.references import referenced
 from reports.results_sections import results_sections
+from reports.scope_section import scope_section
 from reports.setup_sections import data_section, limitations_section, protocol_section, reproduction_section
+from reports.traceability_section import traceability_section
 
 TITLE = "Robustness audit"
+FOOTER = "For research use. Not a medical device."
 SUMMARY_ROWS = 8
 SUMMARY_LIMITS = 8
 
@@ -60,18 +69,25 @@ NOT_ATTACKED = (
 )
 
 
-def build_sections(result: AuditResult, figures: list[Figure]) -> list[Section]:
-    """The whole report after the cover."""
-    return [
+def build_sections(
+    result: AuditResult, figures: list[Figure], files: Sequence[Attachment] = ()
+) -> list[Section]:
+    """The whole report after the cover, in the language of the report."""
+    sections = [
         summary_section(result),
         recommendation_section(result, figures),
+        scope_section(result),
         data_section(result, figures),
         integrity_section(result, figures),
         protocol_section(result),
         *results_sections(result, figures),
         limitations_section(result),
-        reproduction_section(result),
+        reproduction_section(result, files),
     ]
+    headings = [section.heading for section in sections]
+    sections.insert(-1, traceability_section(result, headings))
+    sections += appendix(result)
+    return [spoken(section) for section in referenced(sections)]
 
 
 def cover(result: AuditResult) -> Cover:
@@ -80,24 +96,29 @@ def cover(result: AuditResult) -> Cover:
     facts = [
         ("Dataset", words.dataset_name(data)),
         ("Audit", result.audit_id),
-        ("Date", result.created),
+        ("Date", words.moment(result.created)),
+        ("Operator", lookups.setting_text(result, "operator") or "not stated"),
         ("Profile", result.profile),
         ("State", state_text(result)),
         ("Verdict because", result.finding.reason),
         ("Dataset fingerprint", data.fingerprint),
+        ("Configuration fingerprint", lookups.config_fingerprint(result)),
         ("Code fingerprint", result.environment.code_fingerprint),
         ("Program", f"audit {result.environment.audit_version}, protocol version {result.protocol_version}"),
     ]
     limits = words.banner(result)
-    return Cover(
+    front = Cover(
         title=TITLE,
         subtitle="How image classifiers fail when a few pixels of their training images are changed",
-        verdict=result.finding.verdict,
+        verdict=words.capital(result.finding.verdict),
+        look=result.finding.verdict,
         verdict_text=VERDICT_TEXTS[result.finding.verdict],
         banner=limits_sentence(result) if limits else "",
         facts=Facts(facts),
         notice=NOTICE,
     )
+    translated: Cover = spoken(front)
+    return translated
 
 
 def limits_sentence(result: AuditResult) -> str:

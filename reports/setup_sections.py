@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from audit.results import CLEAN, AuditResult, ConditionSummary, Cost
 from reports import lookups, words
+from reports.attachments import Attachment, hash_blocks
 from reports.document import Block, Bullets, Column, Facts, Figure, Heading, Section, Shown, Table, Text
 from reports.recipe_table import recipe_table
 from reports.search_sections import budget_blocks, perturbation_table
+
+OPEN_READINGS = 24  # listed one by one
 
 
 def data_section(result: AuditResult, figures: list[Figure]) -> Section:
@@ -41,7 +46,7 @@ def data_section(result: AuditResult, figures: list[Figure]) -> Section:
         why = [f"{reason}: {words.count(number, 'file')}" for reason, number in data.excluded.items()]
         blocks += [Heading("Excluded"), Bullets(why)]
     blocks += [Shown(figure) for figure in figures if figure.kind == "contact"]
-    return Section("Data", blocks, new_page=True)
+    return Section("Data", blocks)
 
 
 def leak_text(result: AuditResult) -> str:
@@ -208,18 +213,21 @@ def open_readings(result: AuditResult) -> list[Block]:
     ]
     if not found:
         return [Text("None.")]
+    more = len(found) - OPEN_READINGS
+    rest = [Text(f"{more} more; their reasons stand with all readings.")] if more > 0 else []
     return [
         Bullets(
             [
                 f"{words.pair_label(c.pair)}, {words.attack_label(c.attack, c.severity)}: {c.reading}; "
                 f"{c.reason}"
-                for c in found
+                for c in found[:OPEN_READINGS]
             ]
-        )
+        ),
+        *rest,
     ]
 
 
-def reproduction_section(result: AuditResult) -> Section:
+def reproduction_section(result: AuditResult, files: Sequence[Attachment]) -> Section:
     """What is needed to get the same numbers again."""
     env = result.environment
     facts = [
@@ -247,7 +255,7 @@ def reproduction_section(result: AuditResult) -> Section:
     ]
     if result.cost is not None:
         facts.append(("Predicted and measured", cost_in_words(result.cost)))
-    return Section("Reproduction", [Facts(facts), perturbation_table(result)])
+    return Section("Reproduction", [Facts(facts), perturbation_table(result), *hash_blocks(result, files)])
 
 
 def cost_in_words(cost: Cost) -> str:

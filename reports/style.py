@@ -7,8 +7,9 @@ grey print marks, dashes and labels carry the difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
@@ -20,7 +21,7 @@ from svglib import fonts as svg_fonts
 
 FAMILY = "DejaVu Sans"
 REGULAR, BOLD = "Report", "Report-Bold"
-FALLBACK = "Fallback"  # for signs that DejaVu lacks
+FALLBACK = "Fallback"  # with a number: for signs that DejaVu lacks
 
 INK = "#1b1f24"
 MUTED = "#5a6470"
@@ -62,14 +63,29 @@ def missing(texts: Iterable[str]) -> set[str]:
 
 
 @cache
-def fallback_file(signs: frozenset[str]) -> Path | None:
-    """A font of this machine that has all the signs; None where there is none."""
+def fallback_fonts(signs: frozenset[str]) -> tuple[tuple[Path, frozenset[str]], ...]:
+    """Fonts that have the signs between them, each with those it is for; what none has is in none. First the one that
+    comes with the program (IPAex Gothic: Japanese, Greek, Cyrillic), then those of this machine."""
+    found = []
+    left = set(signs)
+    for file in candidates():
+        if not left:
+            break
+        own = left & {chr(code) for code in FT2Font(str(file)).get_charmap()}
+        if own and usable(file):
+            found.append((file, frozenset(own)))
+            left -= own
+    return tuple(found)
+
+
+def candidates() -> Iterator[Path]:
+    """Font files that may have signs which DejaVu lacks."""
+    package = find_spec("matplotlib_fontja")  # found, not imported: its import changes matplotlib's settings
+    for folder in (package.submodule_search_locations if package else None) or []:
+        yield from sorted(Path(folder).rglob("*.ttf"))
     for pattern in FALLBACK_FONTS:
-        for folder in FONT_FOLDERS:
-            for file in sorted(Path(folder).rglob(pattern)):
-                if signs <= {chr(code) for code in FT2Font(str(file)).get_charmap()} and usable(file):
-                    return file
-    return None
+        for place in FONT_FOLDERS:
+            yield from sorted(Path(place).rglob(pattern))
 
 
 def usable(file: Path) -> bool:
@@ -90,18 +106,20 @@ def register_fonts() -> None:
     shapes.STATE_DEFAULTS["fontName"] = REGULAR  # each drawing begins by naming its default font
 
 
-def register_fallback(texts: Iterable[str]) -> set[str]:
-    """Register a font for the signs that DejaVu lacks; returns those that are to be set in it."""
-    signs = missing(texts)
-    file = fallback_file(frozenset(signs)) if signs else None
-    if file is None:
-        return set()
-    pdfmetrics.registerFont(TTFont(FALLBACK, str(file)))
-    return signs
+def register_fallback(texts: Iterable[str]) -> dict[str, str]:
+    """Register fonts for the signs that DejaVu lacks; returns the name of the font for each sign, "" for none."""
+    signs = frozenset(missing(texts))
+    names = dict.fromkeys(signs, "")
+    for number, (file, own) in enumerate(fallback_fonts(signs), start=1):
+        name = f"{FALLBACK}-{number}-{file.stem}"
+        pdfmetrics.registerFont(TTFont(name, str(file)))
+        names |= dict.fromkeys(own, name)
+    return names
 
 
-def figure_settings(class_names: Sequence[str]) -> dict[str, object]:
-    """matplotlib settings of all figures of a data set: text stays text, equal input gives equal bytes."""
+def figure_settings(texts: Sequence[str]) -> dict[str, object]:
+    """matplotlib settings of figures that hold these texts beside our own: text stays text, equal input gives equal
+    bytes."""
     settings: dict[str, object] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "audit",
@@ -128,12 +146,12 @@ def figure_settings(class_names: Sequence[str]) -> dict[str, object]:
         "xtick.major.size": 2.5,
         "ytick.major.size": 2.5,
     }
-    signs = missing(class_names)
-    file = fallback_file(frozenset(signs)) if signs else None
-    if file is not None:  # svglib knows one font per text: let matplotlib draw the outlines instead
+    files = [file for file, _ in fallback_fonts(frozenset(missing(texts)))]
+    if files:  # svglib knows one font per text: let matplotlib draw the outlines instead
         from matplotlib import font_manager
 
-        font_manager.fontManager.addfont(str(file))
-        name = font_manager.FontProperties(fname=str(file)).get_name()
-        settings |= {"svg.fonttype": "path", "font.family": [FAMILY, name]}
+        for file in files:
+            font_manager.fontManager.addfont(str(file))
+        names = [font_manager.FontProperties(fname=str(file)).get_name() for file in files]
+        settings |= {"svg.fonttype": "path", "font.family": [FAMILY, *names]}
     return settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from audit.results import (
     CLEAN,
@@ -254,6 +255,15 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(created: str) -> str:
+    """'2026-03-04T05:06:07+00:00' -> '2026-03-04, 05:06 UTC'; as it is where it is no such date."""
+    try:
+        found = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    return f"{found:%Y-%m-%d, %H:%M} UTC" if found.tzinfo == UTC else created
 
 
 def guessing(result: AuditResult) -> str:

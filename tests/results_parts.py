@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from audit.results import (
+    ClassStrip,
     DatasetRecord,
     Edit,
     Environment,
@@ -146,6 +147,7 @@ def make_dataset(
             if p.draw == 0
             for k in range(n)
         ],
+        means=[ClassStrip(label=k, images=180, png=png(k, [], channels)) for k in range(n)],
     )
 
 

@@ -32,7 +32,8 @@ def test_a_full_page_before_a_section_on_a_new_page_leaves_no_empty_one(
             Section("Second", [Text("words")], new_page=True),
         ]
         file = tmp_path / f"{lines}.pdf"
-        document = ReportDocument(str(file), result)
-        document.multiBuild(story(cover(result), sections, Typesetter(tmp_path, set())), maxPasses=8)
+        setter = Typesetter(tmp_path, {})
+        document = ReportDocument(str(file), result, setter)
+        document.multiBuild(story(cover(result), sections, setter), maxPasses=8)
         pages = [page.extract_text() for page in pypdf.PdfReader(file).pages]
         assert all(any(word in page for word in CONTENT) for page in pages), (lines, len(pages))

@@ -124,7 +124,7 @@ def test_every_figure_caption_says_synthetic(tmp_path):
 
     figures = write_figures(example_result(synthetic=True, profile="quick"), tmp_path)
     assert {f.kind for f in figures} == {
-        "test-error", "pareto", "scores", "confusion", "epochs", "search", "examples",
+        "test-error", "pareto", "scores", "confusion", "epochs", "search", "map", "examples",
     }  # fmt: skip
     for figure in figures:
         assert figure.caption.endswith("Synthetic data, quick profile.")
@@ -224,8 +224,8 @@ def test_large_grids_show_a_selection_and_say_so(tmp_path):
 def test_sections_are_plain_data(example):
     result = example[0]
     headings = [section.heading for section in build_sections(result, [])]
-    assert headings[:3] == ["Summary", "Recommendation", "Data"]
-    assert headings[-2:] == ["Limitations", "Reproduction"]
+    assert headings[:4] == ["Summary", "Recommendation", "Scope", "Data"]
+    assert headings[-3:] == ["Limitations", "Traceability", "Reproduction"]
 
 
 def test_a_report_replaces_the_old_one_and_leaves_nothing_else(tmp_path):
@@ -250,7 +250,7 @@ def blocks_of(result: AuditResult, heading: str) -> list[Block]:
 def table_of(result: AuditResult, heading: str, caption: str) -> Table:
     """The table of a section whose caption begins so."""
     tables = [block for block in blocks_of(result, heading) if isinstance(block, Table)]
-    return next(table for table in tables if table.caption.startswith(caption))
+    return next(table for table in tables if f". {caption}" in table.caption)
 
 
 def test_the_recipe_names_the_augmentation(example):
@@ -342,7 +342,7 @@ def test_the_summary_says_whose_the_worst_finding_is():
     ]
     number = words.percent_interval(worst.accuracy)
     assert (
-        f"Bold: the worst finding, made with random search: {number}, see the section Controls." in table.note
+        f"Bold: the worst finding, made with random search: {number}, see section 10 (Controls)." in table.note
     )
     (table,) = [b for b in blocks_of(result, "Summary") if isinstance(b, Table)]
     assert "Bold: the worst finding." in table.note
