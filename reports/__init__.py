@@ -51,7 +51,7 @@ def write_report_as(
     if not path.parent.is_dir():
         raise RunDirectoryError(f"{path}: its folder does not exist; make it first, or choose another --out")
     folder = (path.parent if kind == "md" else run_dir) / (FIGURES + mark)
-    with speaking(language):
+    with speaking(language, result.dataset.class_names):
         writer(kind)(result, path, write_figures(result, folder), folder, attachments(result, run_dir))
     return path
 

@@ -71,7 +71,7 @@ def hash_blocks(result: AuditResult, found: Sequence[Attachment]) -> list[Block]
                 Column("Holds", 0.18),
                 Column("SHA-256", 0.42),
             ],
-            [[one.name, f"{len(one.content):,}".replace(",", " "), one.what, one.sha256] for one in found],
+            [[one.name, words.thousands(len(one.content)), one.what, one.sha256] for one in found],
             note,
         ),
     ]

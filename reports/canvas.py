@@ -7,13 +7,13 @@ import textwrap
 import warnings
 from pathlib import Path
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator
 
 from audit.results import AuditResult
 from reports.document import Figure
@@ -73,9 +73,7 @@ def save_alone(
 
 def write(drawing: Drawing, result: AuditResult, folder: Path, figure: Figure) -> Figure:
     """The file, and its figure with the whole caption. Words in the picture are in the language of the report."""
-    for text in drawing.findobj(Artist):
-        if isinstance(text, Text):
-            text.set_text("\n".join(map(say, text.get_text().split("\n"))))
+    translate(drawing)
     metadata = {"Date": None, "Creator": "audit", "Title": figure.title, "Description": figure.alternative}
     with (
         warnings.catch_warnings()
@@ -84,6 +82,18 @@ def write(drawing: Drawing, result: AuditResult, folder: Path, figure: Figure) -
         drawing.savefig(folder / figure.file, format="svg", metadata=metadata)
     caption = figure.caption + caption_limits(result)
     return Figure(figure.file, figure.kind, figure.title, caption, figure.alternative)
+
+
+def translate(drawing: Drawing) -> None:
+    """Words in the picture in the language of the report, line by line; those at ticks are made when it is drawn."""
+    for text in drawing.findobj(Text):
+        if isinstance(text, Text):
+            text.set_text("\n".join(map(say, text.get_text().split("\n"))))
+    for axis in (axis for axes in drawing.axes for axis in (axes.xaxis, axes.yaxis)):
+        labels = [label.get_text() for label in axis.get_majorticklabels()]
+        said = [say(label) for label in labels]
+        if said != labels and isinstance(axis.get_major_locator(), FixedLocator):
+            axis.set_ticklabels(said)
 
 
 def method_look(attack: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from audit.results import AuditResult, CellMeasures, Edit, ExampleImage, Pair
 from reports import lookups, words
 from reports.canvas import new_drawing, save, shorten, slug
 from reports.document import Figure
+from reports.language import say
 from reports.style import ALERT, INK, MUTED, RULE, TINT
 
 SHADES = LinearSegmentedColormap.from_list("rows", ["#ffffff", "#9db9d3", "#1f4e79"])
@@ -60,16 +61,18 @@ def confusion_figure(result: AuditResult, rows: list[Pair], title: str, folder: 
     seeds = []
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    for axes, (pair, place) in zip(grid, panels, strict=False):
+    for index, (axes, (pair, place)) in enumerate(zip(grid, panels, strict=False)):
         found = lookups.measures(result, pair, *place)
         if found:
             seeds.append(len(found))
-            draw_matrix(axes, found, result.dataset.class_names)
+            draw_matrix(axes, found, result.dataset.class_names, named=index % columns == 0)
         else:
             draw_nothing(axes, lookups.failure(lookups.cells(result, pair, *place)))
         method = shorten(" · ".join(words.pair_cell(pair).split(" · ")[-2:]), 24)
         axes.set_title(f"{method}\n{words.attack_label(*place)}", loc="left", fontsize=7)
     n_images = len(result.dataset.test_labels)
+    few = len(result.dataset.class_names) <= COUNTS_UP_TO
+    cells = "large: percent of the row; small: images" if few else "shade (and number): percent of the row"
     return save(
         drawing,
         result,
@@ -78,11 +81,10 @@ def confusion_figure(result: AuditResult, rows: list[Pair], title: str, folder: 
             file,
             "confusion",
             f"Confusion matrices, {title}",
-            "Rows: true class; columns: predicted class; large (or shade): percent of the row; small: "
-            f"images, mean over {words.spread(seeds)} seeds. Right answers lie on the diagonal; a dark "
-            f"column off it is a class that the model now names for other diseases too. n = {n_images} test "
-            f"images. {selection_note(result)}none: without a defence. No intervals: see the table of "
-            "all conditions.",
+            f"Rows: true class; columns: predicted class; {cells}, mean over {words.spread(seeds)} seeds. Right "
+            "answers lie on the diagonal; a dark column off it is a class that the model now names for other diseases "
+            f"too. n = {n_images} test images. {selection_note(result)}none: without a defence. No intervals: see the "
+            "table of all conditions.",
             "; ".join(describe_matrix(result, pair, places) for pair in rows),
         ),
     )
@@ -96,8 +98,9 @@ def selection_note(result: AuditResult) -> str:
     return f"Of {total} pairs only the worst and the best under attack and the baseline are shown. "
 
 
-def draw_matrix(axes: Axes, found: list[CellMeasures], names: list[str]) -> None:
-    """Row percentages as shades and text, mean counts below them."""
+def draw_matrix(axes: Axes, found: list[CellMeasures], names: list[str], named: bool) -> None:
+    """Row percentages as shades and text, mean counts below them. `named`: many classes stand with their names, else
+    with their numbers alone."""
     counts = np.array(lookups.confusion_sum(found), dtype=float) / len(found)
     totals = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
@@ -127,7 +130,7 @@ def draw_matrix(axes: Axes, found: list[CellMeasures], names: list[str]) -> None
     ticks = [index + 0.5 for index in range(size)]
     labels = [shorten(name, 9) for name in names]
     if size > COUNTS_UP_TO:  # no room for names below: numbers, which stand before the names at the left
-        labels = [f"{shorten(name, 14)} {index}" for index, name in enumerate(names, start=1)]
+        labels = [f"{shorten(name, 14)} {k}" if named else str(k) for k, name in enumerate(names, start=1)]
         axes.set_xticks(ticks, [str(index) for index in range(1, size + 1)], fontsize=min(5.6, 60 / size))
     else:
         axes.set_xticks(ticks, labels, rotation=40, ha="right", rotation_mode="anchor", fontsize=5.6)
@@ -143,6 +146,7 @@ def draw_nothing(axes: Axes, reason: str) -> None:
     axes.set_facecolor(TINT)
     axes.set_box_aspect(1)
     axes.spines[:].set_visible(False)
+    reason = say(reason)
     lines = [reason[i : i + 22] for i in range(0, min(len(reason), 110), 22)]
     axes.text(0.5, 0.5, "\n".join(lines), ha="center", va="center", color=MUTED, transform=axes.transAxes)
 

@@ -19,7 +19,7 @@ from reports.language import code, say
 from reports.sections import FOOTER, TITLE, build_sections, cover
 from reports.style import VERDICTS
 
-MENTION = re.compile(r"section (\d+) \([^()]+\)|第(\d+)節「[^」]+」")
+MENTION = re.compile(r"section (\d+) \([^()]+\)|第 ?(\d+) ?節「[^」]+」")
 SUBSCRIPTS = re.compile(r"([Nα])_([pSN])\b")
 
 STYLE = """

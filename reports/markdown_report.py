@@ -11,6 +11,7 @@ from audit.results import AuditResult
 from reports.attachments import Attachment
 from reports.document import Bullets, Cover, Facts, Figure, Heading, Section, Shown, Table, Text
 from reports.files import whole_file
+from reports.language import say
 from reports.sections import build_sections, cover
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
@@ -103,6 +104,6 @@ class MarkdownSetter:
     def cell(self, text: str, strong: bool) -> str:
         """One cell, cut where it is too long to be read in a table."""
         if len(text) > CELL_SIGNS:
-            text = text[:CELL_SIGNS] + "… (cut; in full in results.json)"
+            text = text[:CELL_SIGNS] + say("… (cut; in full in results.json)")
         found = self.text(text)
         return f"**{found}**" if strong and found else found

@@ -176,8 +176,8 @@ def contents(setter: Typesetter) -> list[Flowable]:
         [
             ("FONT", (0, 0), (-1, -1), REGULAR),
             ("LEFTPADDING", (0, 0), (-1, -1), 0),
-            ("TOPPADDING", (0, 0), (-1, -1), 1.2),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 1.2),
+            ("TOPPADDING", (0, 0), (-1, -1), 0.8),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 0.8),
         ]
     )
     heading = setter.paragraph(say("Contents"), "small_heading", role="H2")

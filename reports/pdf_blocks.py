@@ -19,7 +19,7 @@ from svglib.svglib import svg2rlg
 
 from audit.errors import RunDirectoryError
 from reports.document import Bullets, Column, Cover, Facts, Heading, Section, Shown, Table, Text
-from reports.language import code
+from reports.language import code, say
 from reports.style import ACCENT, ALERT, BOLD, INK, MUTED, REGULAR, RULE, TEXT_WIDTH, TINT
 from reports.tagging import MarkedDrawing, MarkedParagraph, MarkedTable, Node
 
@@ -29,12 +29,13 @@ UNIT = r"(?:%|points?|pixels?)"
 BRACKET = r"(?:\([−\d.]+(?:–| to )[−\d.]+\)|\[[−\d.]+; [−\d.]+\])(?: †)?"
 IN_TEXT = re.compile(rf"{NUMBER} {UNIT}(?: {BRACKET})?|{NUMBER} {BRACKET}")
 IN_CELL = re.compile(rf"{NUMBER} {UNIT}|{BRACKET}")  # narrow: the interval may stand below its estimate
-MENTION = re.compile(r"section (\d+) \([^()]+\)|第(\d+)節「[^」]+」")
+MENTION = re.compile(r"section (\d+) \([^()]+\)|第 ?(\d+) ?節「[^」]+」")
 SUBSCRIPTS = re.compile(r"([Nα])_([pSN])\b")
 WIDTH = TEXT_WIDTH * mm
 MAX_FIGURE = 205 * mm
 SHORT_TABLE = 14  # rows; a longer table may run over the end of a page
 CELL_SIGNS = 3000  # signs that a column as wide as the page may hold in one cell
+CUT = "… (cut; in full in results.json)"
 ROOM = 60 * mm  # below a heading or a caption
 
 
@@ -75,7 +76,7 @@ def make_styles() -> dict[str, ParagraphStyle]:
         style("head", 7.8, 10.6, **bold),
         style("note", 7.5, 10.4, textColor=HexColor(MUTED), spaceBefore=3, spaceAfter=10),
         style("figure_caption", 8, 11.2, spaceBefore=2, spaceAfter=12),
-        style("contents", 9.5, 13),
+        style("contents", 8.5, 10.6),
         style("margin", 7.5, 10, textColor=HexColor(MUTED)),
         style("margin_right", 7.5, 10, textColor=HexColor(MUTED), alignment=TA_RIGHT),
         style("margin_limits", 7.5, 10, textColor=HexColor(ACCENT), alignment=TA_RIGHT),
@@ -193,7 +194,10 @@ class Typesetter:
 
     @set.register
     def _(self, block: Text) -> list[Flowable]:
-        return [self.paragraph(block.text, block.kind, block.label)]
+        found = self.paragraph(block.text, block.kind, block.label)
+        if block.text.endswith((":", "：")):  # it leads to what follows
+            found.keepWithNext = 1
+        return [found]
 
     @set.register
     def _(self, block: Heading) -> list[Flowable]:
@@ -271,7 +275,7 @@ class Typesetter:
         """One cell, aligned as its column; cut where it would outgrow the page."""
         limit = int(CELL_SIGNS * column.share)
         if len(text) > limit:
-            text = text[:limit] + "… (cut; in full in results.json)"
+            text = f"{text[:limit]}{say(CUT)}"
         aligned = ParagraphStyle("aligned", self.styles[style], alignment=ALIGN[column.align])
         found = MarkedParagraph(self.markup(text, IN_CELL), aligned)
         found.node = node

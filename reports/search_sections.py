@@ -20,7 +20,7 @@ def budget_blocks(result: AuditResult) -> list[Block]:
         [
             words.attack_label(record.attack, record.severity),
             str(search.trainings),
-            f"{search.image_steps:,}".replace(",", " "),
+            words.thousands(search.image_steps),
             words.duration(search.seconds),
             search.stopped,
             str(search.seed),
@@ -48,9 +48,7 @@ def budget_blocks(result: AuditResult) -> list[Block]:
 def closed_form_text(searches: Sequence[tuple[PerturbationRecord, SearchRecord]]) -> str:
     """What was ranked without a training, where anything was."""
     ranked = [
-        f"{words.attack_label(record.attack, record.severity)} {search.closed_form_readings:,}".replace(
-            ",", " "
-        )
+        f"{words.attack_label(record.attack, record.severity)} {words.thousands(search.closed_form_readings)}"
         for record, search in searches
         if search.closed_form_readings
     ]

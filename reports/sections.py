@@ -5,6 +5,7 @@ Everything is computed from the `AuditResult`; where something is missing, a sen
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from audit.results import CLEAN, AuditResult, Pair
@@ -36,7 +37,7 @@ from reports.traceability_section import traceability_section
 TITLE = "Robustness audit"
 FOOTER = "For research use. Not a medical device."
 SUMMARY_ROWS = 8
-SUMMARY_LIMITS = 8
+SUMMARY_LIMITS = 900  # signs: what stands on the page that clinicians read
 
 NOTICE = (
     "For research use. Not a medical device: this report supports, and does not replace, a review by "
@@ -187,8 +188,10 @@ def summary_limits(result: AuditResult) -> list[str]:
         )
     if not found:
         return ["No limitation was recorded; this does not mean that there are none."]
-    more = len(found) - SUMMARY_LIMITS
-    return found if more <= 0 else [*found[:SUMMARY_LIMITS], f"{more} more in the section Limitations."]
+    lengths = itertools.accumulate(len(item) for item in found)
+    shown = found[: max(sum(length <= SUMMARY_LIMITS for length in lengths), 1)]
+    more = len(found) - len(shown)
+    return shown if not more else [*shown, f"{more} more in the section Limitations."]
 
 
 def summary_table(result: AuditResult) -> Block:

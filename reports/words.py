@@ -78,6 +78,11 @@ def decimal(value: float | None, digits: int = 2, missing: str = "undefined") ->
     return missing if value is None else number(value, digits)
 
 
+def thousands(n: int) -> str:
+    """'25 616'."""
+    return f"{n:,}".replace(",", " ")
+
+
 def count(n: int, noun: str, plural: str = "") -> str:
     """'1 seed', '2 seeds'."""
     return f"{n} {noun if n == 1 else plural or noun + 's'}"

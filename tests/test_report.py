@@ -342,7 +342,8 @@ def test_the_summary_says_whose_the_worst_finding_is():
     ]
     number = words.percent_interval(worst.accuracy)
     assert (
-        f"Bold: the worst finding, made with random search: {number}, see section 10 (Controls)." in table.note
+        f"Bold: the worst finding, made with random search: {number}, see section 10 (Controls)."
+        in table.note
     )
     (table,) = [b for b in blocks_of(result, "Summary") if isinstance(b, Table)]
     assert "Bold: the worst finding." in table.note
