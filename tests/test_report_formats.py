@@ -175,3 +175,27 @@ def test_a_place_that_cannot_be_written(kind: str, tmp_path: Path, monkeypatch: 
     assert str(refusal.value) == (
         f"{tmp_path / f'report.{kind}'}: cannot be written (Permission denied); choose another folder"
     )
+
+
+def test_japanese_on_paper(audit: Command) -> None:
+    pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
+    example_result(class_names=("clean", "b", "c", "d")).save(Path("run/results.json"))
+    assert audit("report", "run", "--lang", "ja").out == "run/report-ja.pdf\n"
+    reader = pypdf.PdfReader("run/report-ja.pdf")
+    assert reader.trailer["/Root"]["/Lang"] == "ja"
+    text = "".join(page.extract_text() for page in reader.pages)
+    assert "頑健性監査報告書" in text and "研究用。医療機器ではありません。" in text
+    assert not re.search(r"\b(the|of|which|that)\b", text)
+    assert sorted(path.name for path in Path("run").iterdir()) == [
+        "figures-ja",
+        "report-ja.pdf",
+        "results.json",
+    ]
+    figure = Path("run/figures-ja/test-error.svg").read_text()
+    assert "font-family" not in figure, "outlines: one text has signs of two fonts"
+
+
+def test_unknown_language(audit: Command) -> None:
+    example_result().save(Path("run/results.json"))
+    outcome = audit("report", "run", "--lang", "fr")
+    assert (outcome.code, outcome.err) == (2, "audit: --lang: unknown language 'fr'; write one of en, ja\n")
