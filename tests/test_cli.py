@@ -103,7 +103,7 @@ MODELS = (
         (["oct", "--set", "seeds=[1"], "--set: seeds: '[1' is not a YAML value"),
         (["oct", "--set", "name=2021-99-99"], "--set: name: '2021-99-99' is not a YAML value"),
         (["oct", "--set", "x\ny=1"],
-         "x y: unknown key; choose from name, profile, data, models, optimizers, normalizations, "
+         "x y: unknown key; choose from name, profile, operator, data, models, optimizers, normalizations, "
          "augmentations, preprocessings, losses, stoppings, combine_defences, severities, seeds, perturbed, controls, "
          "baseline, search, training, evaluation, device, deterministic, workers, engine"),
         (["oct", "--profile", "quik"], "unknown profile 'quik'; did you mean 'quick'?"),
