@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: audit test test-fast lint clean
+.PHONY: audit app test test-fast lint clean
 
 # One installation for all targets; again only when pyproject.toml changes.
 $(VENV)/installed: pyproject.toml
@@ -14,6 +14,9 @@ $(VENV)/installed: pyproject.toml
 
 audit: $(VENV)/installed
 	$(BIN)/audit run oct --models resnet50,densenet121 --profile quick
+
+app: $(VENV)/installed
+	$(BIN)/audit serve
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile

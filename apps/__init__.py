@@ -1,1 +1,1 @@
-"""The clinician's application. Nothing here yet: it calls the engine and `reports`, never `audit.cli`."""
+"""The clinician's application: thin handlers over the engine and `reports`, never `audit.cli`."""

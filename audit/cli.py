@@ -16,6 +16,7 @@ from audit.cli_report import report, verify
 from audit.cli_run import as_plan, run, search
 from audit.cli_runs import resume, rm, runs, show
 from audit.cli_scan import repair, scan
+from audit.cli_serve import serve, user_app
 from audit.command_options import AsJson
 from audit.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_PASS, AuditError
 
@@ -42,6 +43,8 @@ app.command()(rm)
 app.command()(report)
 app.command()(verify)
 app.command()(doctor)
+app.command()(serve)
+app.add_typer(user_app, name="user")
 app.add_typer(data_app, name="data")
 
 

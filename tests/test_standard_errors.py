@@ -86,3 +86,15 @@ def test_trainings_that_differ_widen_it_and_certainty_is_never_claimed() -> None
     assert apart.low < alike.low < 0.9 < alike.high < apart.high <= 1
     perfect = measure_interval(np.ones(3), np.zeros(3), resampling)
     assert perfect.estimate == perfect.high == 1.0 and perfect.low < 0.999
+
+
+def test_of_two_classes_and_few_patients_the_auc_has_an_error_all_the_same() -> None:
+    """Some replicates then hold one class alone: their AUC is no number, and stood as null in results.json, which
+    could not be read again."""
+    labels = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.6, 0.4]])
+    errors = standard_errors(labels, None, probabilities, None)
+    assert all(np.isfinite(value) for value in errors.values())
+    assert errors["auc"] > 0
+    alone = standard_errors(np.zeros(4, dtype=np.int64), None, probabilities, None)
+    assert "auc" not in alone and all(np.isfinite(value) for value in alone.values())

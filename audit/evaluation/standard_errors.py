@@ -1,6 +1,6 @@
 """How far the measures of one training would move with other test patients: bootstrap of whole patients.
 
-Equal draws for all measures of a cell. Replicates in which a class is missing leave it out.
+Equal draws for all measures of a cell. Replicates in which a class is missing leave it out; of two classes, the AUC of such a replicate is left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEED = 17
 def standard_errors(
     labels: Labels, groups: Labels | None, probabilities: Floats, overlay: npt.NDArray[np.bool_] | None
 ) -> dict[str, float]:
-    """Standard error of each measure by its name in `CellMeasures`.
+    """Standard error of each measure by its name in `CellMeasures`; a measure that no two replicates have is left out.
 
     `labels` (N,), `groups` (N,) or None, `probabilities` (N, K), `overlay` (K, N): whether the image under the
     edits of class k is called k; None for clean cells.
@@ -42,7 +42,8 @@ def standard_errors(
     if overlay is not None:
         replicates["nuisance_sensitivity"] = weighted_means(overlay.mean(axis=0), weights) / above_chance
     few = np.sqrt(resampling.n_groups / max(resampling.n_groups - 1, 1))  # redrawing G understates the spread
-    return {name: float(np.std(values, ddof=1) * few) for name, values in replicates.items()}
+    found = {name: values[np.isfinite(values)] for name, values in replicates.items()}
+    return {name: float(np.std(values, ddof=1) * few) for name, values in found.items() if len(values) > 1}
 
 
 def weighted_means(values: npt.NDArray[np.generic], weights: Weights) -> Weights:

@@ -1,0 +1,400 @@
+"""The page: six steps, thin handlers over `apps.desk`. Nothing is computed here; whatever takes time is queued."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from functools import wraps
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from apps import views
+from apps.desk import FILES, Desk, Status
+from apps.terms import FILTERS, HELP, MODELS, NORMALIZATIONS, OPTIMIZERS, PHANTOMS, PROFILES, SEVERITIES
+from audit.errors import AuditError, ConfigError
+from audit.results import AuditResult
+from reports import words
+
+TITLE = "Robustness audit"
+TICK = 2.0  # seconds between two looks at the disk
+LOCAL_USER = "local"
+NOTICE = (
+    "For research use. Not a medical device: a report supports a review by qualified persons, it does not replace "
+    "one."
+)
+STEPS = ("Data", "Checks", "Plan", "Run", "Results", "Compare")
+DATA, CHECKS, PLAN, RUN, RESULTS, COMPARE = range(len(STEPS))
+CHOICES = ("models", "optimizers", "normalizations", "filters", "severities")
+SLIDER = 400  # pixels; as wide in style.css: the picture is square and must not be cut
+NARROW = "() => { if (innerWidth < 800) { document.querySelector('.sidebar.open button')?.click(); } }"
+SHOW_ID = "(id) => { if (id) { history.replaceState(null, '', '?audit=' + id); } return id; }"
+
+
+def user_of(request: gr.Request) -> str:
+    """Who asks: as the login says; on a server without users, one for all."""
+    return getattr(request, "username", None) or LOCAL_USER
+
+
+def told(action: Callable[..., Any]) -> Callable[..., Any]:
+    """What the user can mend is shown as a message; nothing else of an error reaches the page."""
+
+    @wraps(action)
+    def shown(*arguments: Any, **more: Any) -> Any:
+        try:
+            return action(*arguments, **more)
+        except AuditError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return shown
+
+
+def step_of(desk: Desk, user: str, audit_id: str) -> int:
+    """Where an audit is in the walk."""
+    job = desk.find(user, audit_id).job()
+    if desk.results(user, audit_id) is not None and (job is None or not job.pending):
+        return RESULTS
+    if job is not None and job.kind == "audit":
+        return RUN
+    if job is not None and job.kind == "estimate":
+        return PLAN
+    return CHECKS
+
+
+def build_page(desk: Desk) -> gr.Blocks:
+    """All steps and their handlers."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        current = gr.Textbox(visible="hidden", elem_id="audit-id")  # no State: the address is written from it
+        timer = gr.Timer(TICK)
+        with gr.Sidebar(label="Audits"):
+            gr.HTML('<p><a href="?">New audit</a></p>')
+            history = gr.HTML(elem_id="history")
+        gr.HTML(f'<h1>{TITLE}</h1><p class="mute">{NOTICE}</p>')
+        head = gr.HTML(elem_id="head")
+        with gr.Walkthrough(selected=DATA) as walk:
+            data_step(desk, current, walk)
+            shown_checks = checks_step(walk)
+            cost = plan_step(desk, current, walk)
+            running, curve = run_step(desk, current)
+            results = results_step(desk, current)
+            compared = compare_step(desk, current)
+
+        def refresh(audit_id: str, request: gr.Request) -> list[Any]:
+            """What may have changed, from the disk."""
+            user = user_of(request)
+            listed = desk.history(user)
+            if not audit_id:
+                return [views.history(listed, ""), *[gr.skip()] * 5]
+            one = desk.status(user, audit_id)
+            cells = desk.events(user, audit_id, "cell")
+            return [
+                views.history(listed, audit_id),
+                f"<h2>{escape(one.title)}</h2>",
+                checks_of(desk, user, one),
+                views.cost(desk.estimate(user, audit_id), one),
+                views.running(one, cells),
+                curve_of(desk, user, audit_id),
+            ]
+
+        def show_results(audit_id: str, request: gr.Request) -> list[Any]:
+            """The results, once they are there."""
+            result = desk.results(user_of(request), audit_id) if audit_id else None
+            return results_of(result, audit_id)
+
+        def open_audit(request: gr.Request) -> tuple[str, Any]:
+            """The audit that the address names."""
+            audit_id = str(request.query_params.get("audit", ""))
+            if not audit_id:
+                return "", gr.Walkthrough(selected=DATA)
+            return audit_id, gr.Walkthrough(selected=step_of(desk, user_of(request), audit_id))
+
+        def list_others(request: gr.Request) -> Any:
+            """Audits to compare with."""
+            return gr.Dropdown(choices=others(desk, request))
+
+        live = [history, head, shown_checks, cost, running, curve]
+        options = {"api_visibility": "private", "show_progress": "hidden"}
+        page.load(told(open_audit), None, [current, walk], **options).then(
+            told(refresh), [current], live, **options
+        ).then(told(show_results), [current], results, **options).then(
+            told(list_others), None, [compared], **options
+        )
+        timer.tick(told(refresh), [current], live, **options)
+        current.change(told(refresh), [current], live, js=None, **options).then(
+            told(show_results), [current], results, **options
+        )
+        current.change(None, [current], None, js=SHOW_ID)
+        page.load(None, None, None, js=NARROW)  # where the list would cover the page
+    page.queue(default_concurrency_limit=8)
+    return page
+
+
+def checks_of(desk: Desk, user: str, one: Status) -> str:
+    """What was found in the data; while it is looked for, or where they were refused, that."""
+    if one.job is not None and one.job.kind == "check" and one.job.state != "done":
+        return views.state(one)
+    return views.checks(desk.data_check(user, one.id), desk.find(user, one.id).checks)
+
+
+def others(desk: Desk, request: gr.Request) -> list[tuple[str, str]]:
+    """Finished audits of the user, for the comparison."""
+    return [(f"{one.title} ({one.id[:6]})", one.id) for one in desk.history(user_of(request)) if one.verdict]
+
+
+def data_step(desk: Desk, current: gr.Textbox, walk: gr.Walkthrough) -> None:
+    """Choose images."""
+    with gr.Step("Data", id=DATA):
+        gr.Markdown(HELP["data"])
+        file = gr.File(label="Images (one ZIP or .npz)", file_types=[".zip", ".npz"], elem_id="upload")
+        send = gr.Button("Audit these images", variant="primary", elem_id="send")
+        gr.Markdown("Or try it on computed images:")
+        sources = {f"phantom:{name}": label for name, label in PHANTOMS.items()}
+        sources |= {f"folder:{name}": f"{name} (folder of this server)" for name in desk.settings.folders}
+        pick = gr.Radio(
+            [(label, name) for name, label in sources.items()],
+            label="Images of this server",
+            elem_id="source",
+        )
+        take = gr.Button("Audit the chosen images", elem_id="take")
+
+        def create(source: str, upload: str | None, request: gr.Request) -> str:
+            """A new audit; returns its id. `source`: upload, phantom:oct, phantom:derma or folder:NAME."""
+            return desk.create(user_of(request), source, uploaded(upload) if upload else None)
+
+        def send_file(upload: str | None, request: gr.Request) -> tuple[str, Any, Any]:
+            audit_id = desk.create(user_of(request), "upload", uploaded(upload) if upload else None)
+            return audit_id, gr.Walkthrough(selected=CHECKS), gr.File(value=None)
+
+        def take_source(source: str | None, request: gr.Request) -> tuple[str, Any]:
+            return desk.create(user_of(request), source or ""), gr.Walkthrough(selected=CHECKS)
+
+        send.click(told(send_file), [file], [current, walk, file], api_visibility="private")
+        take.click(told(take_source), [pick], [current, walk], api_visibility="private")
+        # Not gr.api: it would fetch any file of this server into the cache; a File takes uploads alone.
+        asked, made = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        gr.Button(visible=False).click(told(create), [asked, file], [made], api_name="create")
+
+
+def uploaded(path: str) -> Path:
+    """A file that was uploaded, and no other one of this server. Raises ConfigError."""
+    file = Path(path).resolve()
+    if not file.is_file() or not file.is_relative_to(Path(get_upload_folder()).resolve()):
+        raise ConfigError("no such upload; choose the file again")
+    return file
+
+
+def checks_step(walk: gr.Walkthrough) -> gr.HTML:
+    """What was found in them."""
+    with gr.Step("Checks", id=CHECKS):
+        shown = gr.HTML(elem_id="checks")
+        go = gr.Button("Go on to the plan", variant="primary", elem_id="to-plan")
+        go.click(lambda: gr.Walkthrough(selected=PLAN), None, walk, api_visibility="private")
+    return shown
+
+
+def plan_step(desk: Desk, current: gr.Textbox, walk: gr.Walkthrough) -> gr.HTML:
+    """Choose what is trained; see what it costs."""
+    with gr.Step("Plan", id=PLAN):
+        profile = gr.Radio(
+            [(text, name) for name, text in PROFILES.items()],
+            value="quick",
+            label="How thorough",
+            info=HELP["profile"],
+        )
+        models = boxes("Networks", MODELS, ["resnet18"], "models")
+        optimizers = boxes("Optimizers", OPTIMIZERS, ["adam"], "optimizers")
+        normalizations = boxes("Defence: normalization", NORMALIZATIONS, ["none", "csn"], "normalizations")
+        filters = boxes("Defence: filters", FILTERS, [], "filters")
+        severities = boxes("Changed pixels", SEVERITIES, [1], "severities")
+        choices = [profile, models, optimizers, normalizations, filters, severities]
+        ask = gr.Button("How long will it take?", elem_id="estimate")
+        cost = gr.HTML(elem_id="cost")
+        start = gr.Button("Start the audit", variant="primary", elem_id="start")
+
+        def plan(
+            audit_id: str,
+            profile: str,
+            models: list[str],
+            optimizers: list[str],
+            normalizations: list[str],
+            filters: list[str],
+            severities: list[int],
+            request: gr.Request,
+        ) -> str:
+            """Write the plan of an audit and have its time estimated."""
+            lists: list[list[Any]] = [models, optimizers, normalizations, filters, severities]
+            desk.estimate_plan(user_of(request), audit_id, profile, dict(zip(CHOICES, lists, strict=True)))
+            return views.note("Working out the time …", "busy")
+
+        def begin(
+            audit_id: str,
+            profile: str,
+            models: list[str],
+            optimizers: list[str],
+            normalizations: list[str],
+            filters: list[str],
+            severities: list[int],
+            request: gr.Request,
+        ) -> Any:
+            """With what is chosen now, whether its time was asked for or not."""
+            lists: list[list[Any]] = [models, optimizers, normalizations, filters, severities]
+            desk.choose(user_of(request), audit_id, profile, dict(zip(CHOICES, lists, strict=True)))
+            desk.start(user_of(request), audit_id)
+            return gr.Walkthrough(selected=RUN)
+
+        ask.click(told(plan), [current, *choices], [cost], api_name="ask", api_visibility="private")
+        start.click(told(begin), [current, *choices], [walk], api_visibility="private")
+        gr.api(told(plan), api_name="plan")
+    return cost
+
+
+def boxes(label: str, known: dict[Any, str], value: list[Any], key: str) -> gr.CheckboxGroup:
+    """A choice with its help."""
+    return gr.CheckboxGroup(
+        [(text, name) for name, text in known.items()], value=value, label=label, info=HELP[key]
+    )
+
+
+def run_step(desk: Desk, current: gr.Textbox) -> tuple[gr.HTML, gr.LinePlot]:
+    """Watch it; cancel; go on."""
+    with gr.Step("Run", id=RUN):
+        running = gr.HTML(elem_id="running")
+        curve = gr.LinePlot(
+            x="trainings", y="fitness", color="of each generation", title="Search: fitness by surrogate trainings",
+            x_title="surrogate trainings spent", y_title="fitness", height=220,
+        )  # fmt: skip
+        with gr.Row():
+            cancel = gr.Button("Cancel", variant="stop", elem_id="cancel")
+            resume = gr.Button("Go on", elem_id="resume")
+
+        def stop(audit_id: str, request: gr.Request) -> str:
+            """Stop an audit at the next step; what is done is kept."""
+            desk.cancel(user_of(request), audit_id)
+            return "cancelling"
+
+        def start(audit_id: str, request: gr.Request) -> str:
+            """Start an audit, or go on with it."""
+            desk.start(user_of(request), audit_id)
+            return "waiting"
+
+        def status(audit_id: str, request: gr.Request) -> dict[str, Any]:
+            """How far an audit is."""
+            one = desk.status(user_of(request), audit_id)
+            job = one.job
+            return {
+                "id": one.id,
+                "title": one.title,
+                "job": job.kind if job else None,
+                "state": job.state if job else None,
+                "message": job.message if job else "",
+                "position": one.position,
+                "done": one.done,
+                "total": one.total,
+                "verdict": one.verdict,
+            }
+
+        cancel.click(told(stop), [current], None, api_name="stop", api_visibility="private")
+        resume.click(told(start), [current], None, api_name="go_on", api_visibility="private")
+        for action, name in ((stop, "cancel"), (start, "start"), (status, "status")):
+            gr.api(told(action), api_name=name)
+    return running, curve
+
+
+def curve_of(desk: Desk, user: str, audit_id: str) -> Any:
+    """Best and median fitness by trainings, as a table for the plot."""
+    import pandas
+
+    rows = [
+        {"trainings": e["trainings"], "fitness": e[name], "of each generation": f"{e['attack']}, {name}"}
+        for e in desk.events(user, audit_id, "generation")
+        for name in ("best", "median")
+    ]
+    frame = pandas.DataFrame(rows, columns=["trainings", "fitness", "of each generation"])
+    return frame.astype({"trainings": float, "fitness": float})
+
+
+def results_step(desk: Desk, current: gr.Textbox) -> list[Any]:
+    """Verdict, scores, one condition after the other, pictures, files."""
+    with gr.Step("Results", id=RESULTS):
+        verdict = gr.HTML(elem_id="verdict")
+        files = gr.HTML(elem_id="files")
+        scores = gr.HTML(elem_id="scores")
+        pick = gr.Dropdown([], label="Show one training condition", elem_id="condition")
+        shown = gr.HTML(elem_id="matrix")
+        with gr.Row():
+            pairs = gr.Dropdown([], label="Show one class, unchanged and changed", elem_id="class")
+        slider = gr.ImageSlider(
+            label="unchanged | with the changed pixels", type="pil", height=SLIDER, elem_id="slider"
+        )
+
+        def show(audit_id: str, key: str | None, request: gr.Request) -> str:
+            result = desk.results(user_of(request), audit_id) if audit_id else None
+            return views.condition(result, key or "") if result else ""
+
+        def slide(audit_id: str, key: str | None, request: gr.Request) -> Any:
+            result = desk.results(user_of(request), audit_id) if audit_id else None
+            return pictures(result, key)
+
+        pick.change(told(show), [current, pick], shown, api_visibility="private", show_progress="hidden")
+        pairs.change(told(slide), [current, pairs], slider, api_visibility="private", show_progress="hidden")
+    return [verdict, files, scores, pick, pairs]
+
+
+def results_of(result: AuditResult | None, audit_id: str) -> list[Any]:
+    """Values of the results step."""
+    if result is None:
+        waiting = views.note("Nothing to show yet: results stand here when the audit is done.")
+        return [waiting, "", "", gr.Dropdown(choices=[], value=None), gr.Dropdown(choices=[], value=None)]
+    names = result.dataset.class_names
+    classes = [
+        (f"{names[e.label]}: {words.attack_label(e.attack, e.severity)}", str(number))
+        for number, e in enumerate(result.dataset.examples)
+    ]
+    known = views.conditions(result)
+    return [
+        views.verdict(result),
+        views.downloads(audit_id, FILES),
+        views.scores(result),
+        gr.Dropdown(choices=known, value=known[0][1] if known else None),
+        gr.Dropdown(choices=classes, value=classes[0][1] if classes else None),
+    ]
+
+
+def pictures(result: AuditResult | None, key: str | None) -> tuple[Image.Image, Image.Image] | None:
+    """One class before and after, enlarged without smoothing."""
+    if result is None or key is None or not key.isdigit() or int(key) >= len(result.dataset.examples):
+        return None
+    example = result.dataset.examples[int(key)]
+    found = []
+    for coded in (example.clean_png, example.perturbed_png):
+        with Image.open(io.BytesIO(base64.b64decode(coded))) as image:
+            factor = max(SLIDER // max(image.size), 1)
+            size = (image.width * factor, image.height * factor)
+            found.append(image.convert("RGB").resize(size, Image.Resampling.NEAREST))
+    return found[0], found[1]
+
+
+def compare_step(desk: Desk, current: gr.Textbox) -> gr.Dropdown:
+    """Beside another audit of the same images."""
+    with gr.Step("Compare", id=COMPARE):
+        other = gr.Dropdown([], label="Another audit of the same images", elem_id="other")
+        shown = gr.HTML(elem_id="compared")
+
+        def compare(audit_id: str, other_id: str | None, request: gr.Request) -> str:
+            user = user_of(request)
+            if not audit_id or not other_id:
+                return ""
+            first, second = desk.results(user, audit_id), desk.results(user, other_id)
+            return (
+                views.comparison(first, second)
+                if first and second
+                else views.note("One of them is not done yet.")
+            )
+
+        other.change(told(compare), [current, other], shown, api_visibility="private")
+    return other

@@ -1,0 +1,260 @@
+"""HTML of the page from what lies on the disk. All text is escaped here and nowhere else; no script."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from apps.desk import Status
+from apps.terms import UNTESTED
+from audit.check import DataCheck
+from audit.results import AuditResult, ConditionSummary
+from reports import lookups, words
+from reports.sections import VERDICT_TEXTS
+from reports.style import VERDICTS
+
+STATES = {
+    "queued": "waiting",
+    "working": "under way",
+    "done": "done",
+    "refused": "refused",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+KINDS = {"check": "looking at the data", "estimate": "working out the time", "audit": "audit"}
+MARKS = {"pass": "ok", "warn": "warn", "fail": "bad", "not run": "mute"}
+
+
+def note(text: str, kind: str = "mute") -> str:
+    """One line in a box."""
+    return f'<p class="note {kind}" role="status">{escape(text)}</p>'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
+    """A table of escaped cells."""
+    top = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    inside = f"{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="wide"><table class="plain">{inside}</table></div>'
+
+
+def history(found: Sequence[Status], current: str) -> str:
+    """Links to all audits of the user."""
+    if not found:
+        return '<p class="mute">No audits yet.</p>'
+    rows = []
+    for one in found:
+        state = one.verdict or (STATES[one.job.state] if one.job else "new")
+        here = ' aria-current="page"' if one.id == current else ""
+        rows.append(
+            f'<li><a href="?audit={one.id}"{here}>{escape(one.title)}</a><br><small>{escape(state)}</small></li>'
+        )
+    return f'<ul class="history">{"".join(rows)}</ul>'
+
+
+def state(one: Status) -> str:
+    """What is going on, in one line."""
+    if one.job is None:
+        return ""
+    what = KINDS[one.job.kind]
+    if one.job.state == "queued":
+        place = f", place {one.position} in the queue" if one.position else ""
+        return note(f"{words.capital(what)}: waiting{place}.")
+    if one.job.state == "working":
+        return note(f"{words.capital(what)}{': ' + one.step if one.step else ''} …", "busy")
+    if one.job.state == "done":
+        return note(f"{words.capital(what)}: done.", "ok")
+    if one.job.state == "cancelled":
+        return note(f"{words.capital(what)}: cancelled. What was finished is kept.")
+    return note(f"{words.capital(what)} {STATES[one.job.state]}: {one.job.message}", "bad")
+
+
+def checks(found: DataCheck | None, folder: Path) -> str:
+    """Counts, checks, files that were refused, pictures."""
+    if found is None:
+        return note("Choose your images first: what was found in them stands here then.")
+    data = found.dataset
+    counts = [
+        [name, *[str(data.counts[split][k]) for split in data.counts]]
+        for k, name in enumerate(data.class_names)
+    ]
+    order = {"fail": 0, "warn": 1, "not run": 2, "pass": 3}
+    rows = "".join(
+        f'<tr class="{MARKS[c.status]}"><td>{escape(c.title)}</td><td><b>{c.status}</b></td><td>{escape(c.sentence)}'
+        f"{'<br><i>' + escape(c.remedy) + '</i>' if c.remedy and c.status in ('warn', 'fail') else ''}"
+        f"{files(c.images, c.affected)}</td></tr>"
+        for c in sorted(found.checks, key=lambda check: order[check.status])
+    )
+    synthetic = (
+        note("Synthetic phantoms: nothing here says anything about patients.", "warn")
+        if data.synthetic
+        else ""
+    )
+    sheet = folder / "contact-sheet.png"
+    picture = ""
+    if sheet.is_file():
+        coded = base64.b64encode(sheet.read_bytes()).decode()
+        picture = f'<img class="sheet" alt="Some training images of each class" src="data:image/png;base64,{coded}">'
+    return (
+        f"{synthetic}{table(['class', *data.counts], counts, 'Images by class and split')}"
+        '<div class="wide"><table class="plain"><caption>Checks</caption><thead><tr><th scope="col">check</th>'
+        '<th scope="col">result</th><th scope="col">finding</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{picture}"
+    )
+
+
+def files(names: Sequence[str], affected: int) -> str:
+    """The first files of a finding, by name."""
+    if not names:
+        return ""
+    shown = "".join(f"<li>{escape(name)}</li>" for name in names[:20])
+    more = f"<li>and {affected - 20} more</li>" if affected > 20 else ""
+    return f"<details><summary>{affected} files</summary><ul>{shown}{more}</ul></details>"
+
+
+def cost(estimate: dict[str, Any] | None, one: Status) -> str:
+    """Time and memory of the plan, and what it will not test."""
+    untested = f'<p class="mute">{escape(UNTESTED)}</p>'
+    if estimate is None:
+        waiting = one.job is not None and one.job.kind == "estimate" and one.job.pending
+        return (state(one) if waiting else note("Choose, then ask for the time.")) + untested
+    memory = estimate.get("worker_bytes")
+    said = (
+        f"{estimate['trainings']} trainings and {estimate['surrogate_trainings']} short ones for the search: about "
+        f"{words.duration(estimate['wall_seconds'])} on this server"
+    )
+    said += f", {memory / 2**30:.1f} GiB of memory per worker." if memory else "."
+    return note(said, "ok") + untested
+
+
+def running(one: Status, cells: Sequence[dict[str, Any]]) -> str:
+    """Progress, time left, and what is finished."""
+    if one.total == 0:
+        return state(one)
+    left = f", about {words.duration(one.seconds_left)} left" if one.seconds_left else ""
+    working = one.job is not None and one.job.state == "working"
+    bar = f'<progress max="{one.total}" value="{one.done}" aria-label="trainings finished"></progress>'
+    line = f"<p>{one.done} of {one.total} trainings{escape(left) if working else ''}</p>"
+    rows = [
+        [
+            f"{c['model']} · {c['optimizer']} · {words.defence_label(str(c['defence']))}",
+            words.attack_label(str(c["attack"]), int(c["severity"])),
+            str(c["seed"]),
+            f"{100 * c['accuracy']:.1f} %"
+            if c.get("accuracy") is not None
+            else f"failed: {c.get('failure') or ''}",
+        ]
+        for c in cells
+    ]
+    head = ["model, optimizer, defence", "trained on", "seed", "right on unchanged test images"]
+    done = table(head, rows, "Finished trainings, one by one: no intervals yet") if rows else ""
+    return f"{state(one)}{bar}{line}{done}"
+
+
+def verdict(result: AuditResult) -> str:
+    """One sentence, what limits it, what to do."""
+    finding = result.finding
+    limits = words.banner(result)
+    banner = note(words.capital(limits) + ".", "warn") if limits else ""
+    actions = "".join(f"<li>{escape(action)}</li>" for action in finding.actions)
+    return (
+        f'<p class="verdict" style="background:{VERDICTS[finding.verdict]}">'
+        f"{escape(words.capital(finding.verdict))}</p>"
+        f'<p class="lead">{escape(finding.sentence)}</p>{banner}'
+        f"<p>{escape(VERDICT_TEXTS[finding.verdict])} {escape(words.capital(finding.reason))}.</p>"
+        f"<h3>What to do</h3><ol>{actions}</ol>"
+    )
+
+
+def scores(result: AuditResult) -> str:
+    """Robustness scores with intervals."""
+    rows = [
+        [
+            words.pair_cell(row.pair),
+            "1 (baseline)" if row.is_baseline else words.ratio_interval(row.score),
+            row.note or "comparable",
+        ]
+        for row in sorted(result.scores, key=lambda row: -row.score.estimate)
+    ]
+    caption = "Robustness scores: accuracy under attack relative to the baseline; in brackets 95 % intervals"
+    return table(["model · optimizer · defence", "score", "fit and clean accuracy"], rows, caption)
+
+
+def conditions(result: AuditResult) -> list[tuple[str, str]]:
+    """(label, key) of each condition, for the picker."""
+    return [
+        (f"{words.pair_label(c.pair)}: {words.attack_label(c.attack, c.severity)}", str(number))
+        for number, c in enumerate(result.conditions)
+    ]
+
+
+def condition(result: AuditResult, key: str) -> str:
+    """Accuracy, confusion matrix and class measures of one condition."""
+    known = {str(number): c for number, c in enumerate(result.conditions)}
+    if key not in known:
+        return ""
+    c = known[key]
+    found = lookups.measures(result, c.pair, c.attack, c.severity)
+    return (
+        f"<p>{escape(told(c))}</p>{matrix(result, found)}" if found else note("No training of it finished.")
+    )
+
+
+def told(c: ConditionSummary) -> str:
+    """'Accuracy 93.1 % (90.2–95.4); drop ...'."""
+    text = f"Accuracy on unchanged test images {words.percent_interval(c.accuracy)}{words.dagger(c)}"
+    if c.drop is not None:
+        text += f"; drop from clean {words.points_interval(c.drop)}"
+    reading = f"; {c.reading}" if c.reading else ""
+    return f"{text}{reading}. {words.sample_statement([c.accuracy])}"
+
+
+def matrix(result: AuditResult, found: Sequence[Any]) -> str:
+    """Counts summed over trainings, and precision, recall and F1 of each class."""
+    names, counts = result.dataset.class_names, lookups.confusion_sum(found)
+    rows = [[name, *[str(n) for n in row]] for name, row in zip(names, counts, strict=True)]
+    several = f", sum of {len(found)} trainings" if len(found) > 1 else ""
+    first = table(["true \\ predicted", *names], rows, f"Confusion matrix{several}")
+    each = [
+        [name, *[f"{words.mean([getattr(m.per_class[k], part) for m in found]):.2f}" for part in PARTS]]
+        for k, name in enumerate(names)
+    ]
+    return first + table(["class", *PARTS], each, "By class, mean over trainings, no intervals")
+
+
+PARTS = ("precision", "recall", "f1")
+
+
+def downloads(audit_id: str, names: Iterable[str]) -> str:
+    """Links."""
+    items = "".join(
+        f'<a class="button" href="audits/{audit_id}/{escape(name)}" download>{escape(name)}</a>'
+        for name in names
+    )
+    return f'<p class="downloads">{items}</p>'
+
+
+def comparison(first: AuditResult, second: AuditResult) -> str:
+    """Two audits side by side, or why they cannot be compared."""
+    if first.dataset.fingerprint != second.dataset.fingerprint:
+        return note("These audits are of other images: their numbers cannot be compared.", "warn")
+    if first.protocol_version != second.protocol_version:
+        return note("These audits were measured by other rules: their numbers cannot be compared.", "warn")
+    places = {(c.pair, c.attack, c.severity): c for c in second.conditions}
+    rows = [
+        [
+            f"{words.pair_cell(c.pair)}, {words.attack_label(c.attack, c.severity)}",
+            words.percent_interval(c.accuracy),
+            words.percent_interval(places[key].accuracy),
+        ]
+        for c in first.conditions
+        if (key := (c.pair, c.attack, c.severity)) in places
+    ]
+    if not rows:
+        return note("The two audits share no condition.", "warn")
+    caption = "Accuracy on unchanged test images. Where intervals overlap, no difference is shown"
+    return table(["condition", "this audit", "the other"], rows, caption)

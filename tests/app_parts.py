@@ -1,0 +1,116 @@
+"""For tests of the application: a server's settings that make an audit take seconds, and its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from apps.settings import ServerSettings
+
+TINY = {
+    "data.n_train": 80,
+    "data.n_test": 40,
+    "data.image_size": 24,
+    "training.epochs": 1,
+    "search.generations": 1,
+    "search.images": 60,
+    "search.closed_form": False,
+    "search.population": 4,
+    "search.finalists": 1,
+    "search.rescoring_seeds": 1,
+    "evaluation.bootstrap": 200,
+    "evaluation.explained_images": 0,
+    "workers": 1,
+}
+CHOICES: dict[str, list[object]] = {
+    "models": ["mobilenet_v3_small"],
+    "optimizers": ["adam"],
+    "normalizations": ["none"],
+    "filters": [],
+    "severities": [1],
+}
+LONG = 240.0  # seconds that the slowest step may take on a busy machine
+
+
+def tiny(data: Path, **more: object) -> ServerSettings:
+    """Written into `data`."""
+    settings = ServerSettings.model_validate({"data": data, "overrides": TINY, **more})
+    settings.save()
+    return settings
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = LONG) -> None:
+    """Raises AssertionError where it does not come true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def worker(data: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process; ended at the end."""
+    process = subprocess.Popen([sys.executable, "-m", "apps.worker", str(data)])
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(90)
+
+
+def free_port() -> int:
+    """A port that nobody listens at now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextlib.contextmanager
+def server(data: Path, port: int, *options: str) -> Iterator[str]:
+    """`audit serve` as a process; its address. Killed with its worker at the end, as a machine that loses power."""
+    settings = [f"--set={field}={value}" for field, value in TINY.items()]
+    command = [
+        sys.executable,
+        "-m",
+        "audit",
+        "serve",
+        "--data",
+        str(data),
+        "--port",
+        str(port),
+        *settings,
+        *options,
+    ]
+    process = subprocess.Popen(command, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: is_up(address))
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def is_up(address: str) -> bool:
+    """Whether the server answers."""
+    with contextlib.suppress(OSError):
+        return bool(urllib.request.urlopen(f"{address}/health", timeout=2).status == 200)
+    return False
+
+
+def zipped(folder: Path, target: Path) -> Path:
+    """A folder as one ZIP."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder))
+    return target

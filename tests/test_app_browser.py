@@ -1,0 +1,213 @@
+"""The page in a real Chromium: the whole way to a report, reload, cancel and go on, names as text, axe, keyboard."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app_parts import LONG, free_port, server, zipped
+from tests.test_app_desk import class_folders
+
+pytestmark = pytest.mark.slow
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
+MILLISECONDS = LONG * 1000
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A running server and its data."""
+    data = tmp_path_factory.mktemp("site") / "data"
+    with server(data, free_port()) as address:
+        yield address, data
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium of the system; in CI its absence fails."""
+    assert CHROMIUM is not None, "chromium is not installed: apt-get install chromium"
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Any, site: tuple[str, Path]) -> Iterator[Any]:
+    """A fresh visit; nothing may be asked of another server, and no script may fail."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(MILLISECONDS)
+    found = context.new_page()
+    wrong: list[str] = []
+    found.on(
+        "request",
+        lambda r: wrong.append(r.url) if not r.url.startswith((site[0], "data:", "blob:")) else None,
+    )
+    found.on("pageerror", lambda error: wrong.append(str(error)))
+    found.goto(site[0])
+    found.wait_for_selector("#take")
+    yield found
+    assert wrong == []
+    context.close()
+
+
+def audit_id(page: Any) -> str:
+    """From the address."""
+    page.wait_for_url("**audit=*")
+    return str(page.url.split("audit=")[1][:20])
+
+
+def choose_small(page: Any) -> None:
+    """One small network, no defence."""
+    page.locator("#to-plan").click()
+    page.get_by_label("MobileNetV3 small: very quick").check()
+    page.get_by_label("ResNet-18: small, quick").uncheck()
+    page.get_by_label("CSN: each batch to zero mean").uncheck()
+
+
+def results_of(data: Path, found: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((data / "audits" / found / "run" / "results.json").read_text())
+    return content
+
+
+def upload_and_wait(page: Any, file: Path) -> str:
+    page.locator("#upload input[type=file]").set_input_files(str(file))
+    page.get_by_text(file.name).first.wait_for()
+    page.locator("#send").click()
+    found = audit_id(page)
+    page.wait_for_selector("#checks table")
+    return found
+
+
+def audited(page: Any, data: Path, file: Path, tmp_path: Path) -> tuple[dict[str, Any], str]:
+    """From an uploaded file to the downloaded PDF; its results and its text."""
+    pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
+    found = upload_and_wait(page, file)
+    choose_small(page)
+    page.locator("#estimate").click()
+    page.locator("#cost").get_by_text("trainings and").wait_for()
+    page.locator("#start").click()
+    page.locator("#running").get_by_text("Audit: done").wait_for()
+    page.reload()
+    page.wait_for_selector("#verdict .verdict")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="report.pdf").click()
+    download.value.save_as(tmp_path / "report.pdf")
+    pages = pypdf.PdfReader(tmp_path / "report.pdf").pages
+    return results_of(data, found), " ".join(" ".join(p.extract_text() for p in pages).split())
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def test_phantoms_from_choice_to_results(page: Any, site: tuple[str, Path]) -> None:
+    page.get_by_label("Skin phantoms (synthetic)").check()
+    page.locator("#take").click()
+    found = audit_id(page)
+    page.wait_for_selector("#checks table")
+    assert page.get_by_text("Synthetic phantoms: nothing here says anything about patients.").is_visible()
+    choose_small(page)
+    page.locator("#start").click()  # the time need not be asked for
+    page.locator("#running progress").wait_for()
+    page.reload()  # in mid-run: the address finds it
+    page.locator("#running").get_by_text("Audit: done").or_(
+        page.locator("#verdict .verdict")
+    ).first.wait_for()
+    page.reload()
+    page.wait_for_selector("#verdict .verdict")
+    result = results_of(site[1], found)
+    assert page.locator("#verdict").inner_text().startswith(result["finding"]["verdict"].capitalize())
+    assert result["finding"]["sentence"] in page.locator("#verdict").inner_text()
+    assert "Synthetic data" in page.locator("#verdict").inner_text()
+    first = result["conditions"][0]["accuracy"]
+    page.locator("#matrix").get_by_text(f"{percent(first['estimate'])} %").wait_for()
+    counts = sum(sum(row) for row in result["cells"][0]["measures"]["confusion"])
+    cells = page.locator("#matrix table").first.locator("tbody td").all_inner_texts()
+    assert sum(int(cell) for cell in cells if cell.isdigit()) == counts
+
+
+def test_an_uploaded_set_to_a_report_that_says_what_results_say(
+    page: Any, site: tuple[str, Path], tmp_path: Path
+) -> None:
+    file = zipped(class_folders(tmp_path / "images"), tmp_path / "clinic.zip")
+    result, text = audited(page, site[1], file, tmp_path)
+    for condition in result["conditions"]:
+        a = condition["accuracy"]
+        assert f"{percent(a['estimate'])} % ({percent(a['low'])}–{percent(a['high'])})" in text
+    assert result["audit_id"] in text and "left & <b>" in text
+    assert page.locator("b", has_text="right").count() == 0, "a class name is text"
+
+
+def test_real_jpegs(page: Any, site: tuple[str, Path], tmp_path: Path, shared_data: Path) -> None:
+    file = zipped(shared_data / "oct-kermany1000" / "sample_jpeg", tmp_path / "oct.zip")
+    found = upload_and_wait(page, file)
+    check = json.loads((site[1] / "audits" / found / "checks" / "check.json").read_text())
+    assert check["dataset"]["class_names"] == ["CNV", "DME", "DRUSEN", "NORMAL"]
+    shown = page.locator("#checks").inner_text()
+    assert all(name in shown for name in ("CNV", "DME", "DRUSEN", "NORMAL"))
+
+
+def test_cancelled_and_gone_on(page: Any, site: tuple[str, Path]) -> None:
+    page.get_by_label("OCT phantoms (synthetic)").check()
+    page.locator("#take").click()
+    found = audit_id(page)
+    page.wait_for_selector("#checks table")
+    choose_small(page)
+    page.locator("#start").click()
+    page.locator("#running").get_by_text("1 of 4 trainings").or_(
+        page.locator("#running table")
+    ).first.wait_for()
+    page.locator("#cancel").click()
+    page.locator("#running").get_by_text("cancelled").wait_for()
+    kept = sorted(file.name for file in (site[1] / "audits" / found / "run" / "cells").iterdir())
+    assert kept
+    page.locator("#resume").click()
+    page.locator("#running").get_by_text("Audit: done").wait_for()
+    assert set(kept) <= {file.name for file in (site[1] / "audits" / found / "run" / "cells").iterdir()}
+
+
+def test_a_bad_archive_is_refused_by_name(page: Any, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.zip"
+    bad.write_bytes(b"PK\x03\x04 no archive")
+    page.locator("#upload input[type=file]").set_input_files(str(bad))
+    page.get_by_text("bad.zip").first.wait_for()
+    page.locator("#send").click()
+    page.locator("#checks").get_by_text("refused: bad.zip").wait_for()
+    assert "/" not in page.locator("#checks").inner_text().split("bad.zip")[1][:40]
+
+
+def test_another_s_or_no_audit_in_the_address(page: Any, site: tuple[str, Path]) -> None:
+    page.goto(f"{site[0]}/?audit={'0' * 20}")
+    page.get_by_text("no such audit").first.wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page: Any, site: tuple[str, Path], theme: str) -> None:
+    axe_module = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    page.goto(f"{site[0]}/?__theme={theme}")
+    page.wait_for_selector("#take")
+    found = axe_module.Axe().run(page).response["violations"]
+    serious = {
+        (one["id"], node["html"][:160])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    }
+    assert serious == set()
+
+
+def test_the_keyboard_is_enough(page: Any) -> None:
+    page.get_by_label("OCT phantoms (synthetic)").focus()
+    page.keyboard.press("Space")
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "take":
+            break
+    page.keyboard.press("Enter")
+    assert audit_id(page)
