@@ -1,7 +1,7 @@
 """Pictures of the README: a page of a finished run's report, and the application, as PNG.
 
 python docs/pictures.py RUN_DIR                 (needs pdftoppm from poppler-utils)
-python docs/pictures.py RUN_DIR URL             (also the page at URL, e.g. http://127.0.0.1:7860/?audit=ID; needs chromium)
+python docs/pictures.py RUN_DIR URL             (also the page http://127.0.0.1:7860/?audit=ID; needs chromium)
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_from_images_to_a_report(desk: Desk, tmp_path: Path) -> None:
     lines = desk.file("ann", audit_id, "scores.csv").read_text().splitlines()
     assert len(lines) == 1 + len(result.conditions)
     shown = views.verdict(result) + views.scores(result) + views.condition(result, "0")
-    assert views.escape(result.finding.sentence) in shown and "left &amp; &lt;b&gt;" in shown
+    assert escape(result.finding.sentence) in shown and "left &amp; &lt;b&gt;" in shown
     with pytest.raises(ConfigError, match="has begun; start a new one"):
         desk.choose("ann", audit_id, "quick", CHOICES)
 
@@ -218,7 +219,7 @@ def test_bad_archives_are_refused_by_name_and_without_paths(desk: Desk, tmp_path
         job = desk.status("ann", one).job
         assert job is not None and job.message.startswith(name)
         assert str(tmp_path) not in job.message and "Traceback" not in job.message
-        assert views.escape(job.message) in views.state(desk.status("ann", one))
+        assert escape(job.message) in views.state(desk.status("ann", one))
 
 
 def test_names_of_code_are_no_choice() -> None:

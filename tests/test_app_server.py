@@ -14,10 +14,10 @@ from apps.accounts import Accounts
 from apps.desk import Desk
 from apps.server import HEADERS, build_app
 from audit.errors import ConfigError
-from tests.app_parts import TINY, free_port, server, tiny, wait_for
+from tests.app_parts import TINY, free_port, server, tiny, wait_for, zipped
 from tests.command_line import Command, make_command
 from tests.results_factory import example_result
-from tests.test_app_desk import class_folders, zipped
+from tests.test_app_desk import class_folders
 
 PASSWORDS = {"ann": "correct horse", "bob": "battery staple"}
 

@@ -1,6 +1,7 @@
 """How far the measures of one training would move with other test patients: bootstrap of whole patients.
 
-Equal draws for all measures of a cell. Replicates in which a class is missing leave it out; of two classes, the AUC of such a replicate is left out.
+Equal draws for all measures of a cell. Replicates in which a class is missing leave it out; of two classes, the AUC of
+such a replicate is left out.
 """
 
 from __future__ import annotations
