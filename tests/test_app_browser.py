@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apps.accounts import Accounts
 from tests.app_parts import LONG, free_port, server, zipped
 from tests.test_app_desk import class_folders
 
@@ -50,7 +52,7 @@ def page(browser: Any, site: tuple[str, Path]) -> Iterator[Any]:
     )
     found.on("pageerror", lambda error: wrong.append(str(error)))
     found.goto(site[0])
-    found.wait_for_selector("#take")
+    found.locator("#history li, #history p").first.wait_for()  # then the page listens
     yield found
     assert wrong == []
     context.close()
@@ -145,7 +147,11 @@ def test_an_uploaded_set_to_a_report_that_says_what_results_say(
 
 
 def test_real_jpegs(page: Any, site: tuple[str, Path], tmp_path: Path, shared_data: Path) -> None:
-    file = zipped(shared_data / "oct-kermany1000" / "sample_jpeg", tmp_path / "oct.zip")
+    for folder in (shared_data / "oct-kermany1000" / "sample_jpeg").iterdir():
+        (tmp_path / "few" / folder.name).mkdir(parents=True)
+        for file in sorted(folder.iterdir())[:3]:  # of 15: they are looked at as large as they are stored
+            shutil.copy(file, tmp_path / "few" / folder.name)
+    file = zipped(tmp_path / "few", tmp_path / "oct.zip")
     found = upload_and_wait(page, file)
     check = json.loads((site[1] / "audits" / found / "checks" / "check.json").read_text())
     assert check["dataset"]["class_names"] == ["CNV", "DME", "DRUSEN", "NORMAL"]
@@ -211,3 +217,88 @@ def test_the_keyboard_is_enough(page: Any) -> None:
             break
     page.keyboard.press("Enter")
     assert audit_id(page)
+
+
+# ---- users, and a proxy
+
+
+PASSWORDS = {"ann": "correct horse", "bob": "battery staple"}
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+NGINX_CONF = """
+daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{port};
+{location}
+  }}
+}}
+"""
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """A server with two users."""
+    for name, password in PASSWORDS.items():
+        Accounts(tmp_path / "data").add(name, password)
+    with server(tmp_path / "data", free_port()) as address:
+        yield address
+
+
+def log_in(browser: Any, address: str, user: str) -> Any:
+    """A visit of its own."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(MILLISECONDS)
+    page = context.new_page()
+    page.goto(f"{address}/")
+    page.get_by_label("User").fill(user)
+    page.get_by_label("Password").fill(PASSWORDS[user])
+    page.get_by_role("button", name="Log in").click()
+    page.locator("#history li, #history p").first.wait_for()
+    return page
+
+
+def test_two_users_at_once_see_their_own(browser: Any, guarded: str) -> None:
+    pages = {user: log_in(browser, guarded, user) for user in PASSWORDS}
+    kinds = {"ann": "OCT phantoms (synthetic)", "bob": "Skin phantoms (synthetic)"}
+    for user, page in pages.items():
+        page.get_by_label(kinds[user]).check()
+        page.locator("#take").click()
+    for user, page in pages.items():
+        page.wait_for_selector("#checks table")
+        other = kinds["bob" if user == "ann" else "ann"]
+        page.locator("#history").get_by_text(kinds[user]).wait_for()
+        assert other not in page.locator("#history").inner_text()
+    pages["bob"].goto(pages["ann"].url)
+    pages["bob"].get_by_text("no such audit").first.wait_for()
+    for page in pages.values():
+        page.context.close()
+
+
+@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+def test_behind_nginx_as_docs_app_md_has_it(browser: Any, tmp_path: Path) -> None:
+    inner, outer = free_port(), free_port()
+    documented = (
+        (Path(__file__).parents[1] / "docs" / "app.md").read_text().split("```nginx\n")[1].split("```")[0]
+    )
+    conf = NGINX_CONF.format(folder=tmp_path, port=outer, location=documented.replace("7860", str(inner)))
+    (tmp_path / "nginx.conf").write_text(conf)
+    with server(tmp_path / "data", inner, "--root-path", "/audit"):
+        proxy = subprocess.Popen([str(NGINX), "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)])
+        try:
+            context = browser.new_context()
+            context.set_default_timeout(MILLISECONDS)
+            page = context.new_page()
+            wrong: list[str] = []
+            page.on("response", lambda r: wrong.append(r.url) if r.status >= 400 else None)
+            page.goto(f"http://127.0.0.1:{outer}/audit/")
+            page.get_by_label("OCT phantoms (synthetic)").check()
+            page.locator("#take").click()
+            page.wait_for_selector("#checks table")
+            assert page.url.startswith(f"http://127.0.0.1:{outer}/audit/?audit=")
+            assert wrong == []
+            context.close()
+        finally:
+            proxy.terminate()
+            proxy.wait(20)
