@@ -6,6 +6,9 @@ from audit.results import AuditResult
 from reports import lookups, words
 from reports.document import Bullets, Facts, Heading, Section, Text
 
+MODALITIES = {"oct": "retinal OCT (configuration oct)", "derma": "dermatology (configuration derma)"}
+"""By the name of the configuration: images do not say it."""
+
 OUT_OF_SCOPE = (
     "changes of test images, or of images in use: adversarial examples, noise, artefacts, other devices and sites",
     "changes of labels, of weights, or of the training program",
@@ -30,6 +33,7 @@ def scope_section(result: AuditResult) -> Section:
         [
             Facts(
                 [
+                    ("Modality", MODALITIES.get(lookups.setting_text(result, "name"), "not stated")),
                     ("Task", task),
                     ("Data", words.dataset_name(data)),
                     (

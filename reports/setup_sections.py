@@ -11,6 +11,9 @@ from reports.document import Block, Bullets, Column, Facts, Figure, Heading, Sec
 from reports.recipe_table import recipe_table
 from reports.search_sections import budget_blocks, perturbation_table
 
+SIGNATURE = (
+    "not on these pages: the command audit verify REPORT.pdf says whether the file is signed, and by whom"
+)
 OPEN_READINGS = 24  # listed one by one
 
 
@@ -253,6 +256,7 @@ def reproduction_section(result: AuditResult, files: Sequence[Attachment]) -> Se
             f"{words.duration(sum(cell.seconds for cell in result.cells))} summed over trainings",
         ),
     ]
+    facts.append(("Signature", SIGNATURE))
     if result.cost is not None:
         facts.append(("Predicted and measured", cost_in_words(result.cost)))
     return Section("Reproduction", [Facts(facts), perturbation_table(result), *hash_blocks(result, files)])
