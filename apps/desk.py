@@ -20,7 +20,8 @@ from audit.config import load_config
 from audit.errors import ConfigError
 from audit.event_log import EventLog
 from audit.results import AuditResult
-from audit.store import write_atomic
+from audit.runs import read_run
+from audit.store import RunStore, write_atomic
 
 SUFFIXES = (".zip", ".npz")
 SAFE = re.compile(r"[^\w.-]+")
@@ -108,6 +109,11 @@ class Desk:
         self.choose(user, audit_id, profile, choices)
         self.queue.enqueue(self.find(user, audit_id), "estimate")
 
+    def start_chosen(self, user: str, audit_id: str, profile: str, choices: dict[str, list[Any]]) -> None:
+        """Run what is chosen, whether its time was asked for or not. Raises ConfigError."""
+        self.choose(user, audit_id, profile, choices)
+        self.start(user, audit_id)
+
     def choose(self, user: str, audit_id: str, profile: str, choices: dict[str, list[Any]]) -> None:
         """Write the plan. Raises ConfigError, also while something is under way or the audit has begun."""
         folder = self.find(user, audit_id)
@@ -156,8 +162,9 @@ class Desk:
         about, job = folder.about(), folder.job()
         progress = folder.read(folder.progress) or {}
         step = f"{progress['step']}: {progress['done']} of {progress['total']}" if progress else ""
-        total, done = self.trainings(folder)
-        result = self.results(user, audit_id)
+        run = read_run(folder.run)
+        done, total = (0, 0) if run is None else (run.done, run.cells)
+        ended = run is not None and run.state in ("complete", "incomplete")
         return Status(
             about.id,
             about.title,
@@ -168,16 +175,8 @@ class Desk:
             done,
             total,
             self.seconds_left(folder, done, total),
-            None if result is None else result.finding.verdict,
+            run.verdict if run is not None and ended else None,
         )
-
-    def trainings(self, folder: AuditFolder) -> tuple[int, int]:
-        """(all, finished)."""
-        plan = folder.read(folder.run / "plan.json")
-        if plan is None:
-            return 0, 0
-        ids = [cell["id"] for cell in plan.get("cells", [])]
-        return len(ids), sum((folder.run / "cells" / f"{one}.json").is_file() for one in ids)
 
     def seconds_left(self, folder: AuditFolder, done: int, total: int) -> float | None:
         """The predicted time less what the events say has passed; None where nothing was predicted."""
@@ -201,7 +200,9 @@ class Desk:
         """None while there are none."""
         folder = self.find(user, audit_id)
         file = folder.run / "results.json"
-        return AuditResult.load(file) if file.is_file() and (folder.run / "report.pdf").is_file() else None
+        return (
+            AuditResult.load(file) if file.is_file() and RunStore(folder.run).is_marked_complete() else None
+        )
 
     def file(self, user: str, audit_id: str, name: str) -> Path:
         """One file to be downloaded. Raises ConfigError where it is none of these, or not there yet."""

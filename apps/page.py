@@ -125,7 +125,7 @@ def build_page(desk: Desk) -> gr.Blocks:
             told(list_others), None, [compared], **options
         )
         timer.tick(told(refresh), [current], live, **options)
-        current.change(told(refresh), [current], live, js=None, **options).then(
+        current.change(told(refresh), [current], live, **options).then(
             told(show_results), [current], results, **options
         )
         current.change(None, [current], None, js=SHOW_ID)
@@ -216,40 +216,31 @@ def plan_step(desk: Desk, current: gr.Textbox, walk: gr.Walkthrough) -> gr.HTML:
         cost = gr.HTML(elem_id="cost")
         start = gr.Button("Start the audit", variant="primary", elem_id="start")
 
-        def plan(
-            audit_id: str,
-            profile: str,
-            models: list[str],
-            optimizers: list[str],
-            normalizations: list[str],
-            filters: list[str],
-            severities: list[int],
-            request: gr.Request,
-        ) -> str:
-            """Write the plan of an audit and have its time estimated."""
-            lists: list[list[Any]] = [models, optimizers, normalizations, filters, severities]
-            desk.estimate_plan(user_of(request), audit_id, profile, dict(zip(CHOICES, lists, strict=True)))
-            return views.note("Working out the time …", "busy")
+        def with_choices(act: Callable[..., None], answer: Callable[[], Any]) -> Callable[..., Any]:
+            """A handler that hands on what is chosen now."""
 
-        def begin(
-            audit_id: str,
-            profile: str,
-            models: list[str],
-            optimizers: list[str],
-            normalizations: list[str],
-            filters: list[str],
-            severities: list[int],
-            request: gr.Request,
-        ) -> Any:
-            """With what is chosen now, whether its time was asked for or not."""
-            lists: list[list[Any]] = [models, optimizers, normalizations, filters, severities]
-            desk.choose(user_of(request), audit_id, profile, dict(zip(CHOICES, lists, strict=True)))
-            desk.start(user_of(request), audit_id)
-            return gr.Walkthrough(selected=RUN)
+            def plan(
+                audit_id: str,
+                profile: str,
+                models: list[str],
+                optimizers: list[str],
+                normalizations: list[str],
+                filters: list[str],
+                severities: list[int],
+                request: gr.Request,
+            ) -> Any:
+                """Write the plan of an audit and have its time estimated."""
+                lists: list[list[Any]] = [models, optimizers, normalizations, filters, severities]
+                act(user_of(request), audit_id, profile, dict(zip(CHOICES, lists, strict=True)))
+                return answer()
 
-        ask.click(told(plan), [current, *choices], [cost], api_name="ask", api_visibility="private")
-        start.click(told(begin), [current, *choices], [walk], api_visibility="private")
-        gr.api(told(plan), api_name="plan")
+            return told(plan)
+
+        plan = with_choices(desk.estimate_plan, lambda: views.note("Working out the time …", "busy"))
+        begin = with_choices(desk.start_chosen, lambda: gr.Walkthrough(selected=RUN))
+        ask.click(plan, [current, *choices], [cost], api_name="ask", api_visibility="private")
+        start.click(begin, [current, *choices], [walk], api_name="begin", api_visibility="private")
+        gr.api(plan, api_name="plan")
     return cost
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from huey import Huey, RedisHuey, SqliteHuey
 
 from apps.settings import ServerSettings
-from apps.shelf import AuditFolder, Kind, Shelf
+from apps.shelf import AuditFolder, Kind, NotYoursError, Shelf
 
 Lane = Literal["looks", "audits"]
 LANES: tuple[Lane, ...] = ("looks", "audits")
@@ -60,7 +60,7 @@ class Queue:
         """Empty where the audit was deleted."""
         try:
             return AuditFolder(self.settings.audits / audit_id).about().owner
-        except Exception:  # noqa: BLE001 - deleted meanwhile
+        except NotYoursError:
             return ""
 
     def waiting(self, lane: Lane) -> list[str]:

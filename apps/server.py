@@ -24,6 +24,7 @@ from apps.settings import MEGABYTE, ServerSettings
 from audit.config import load_config
 from audit.errors import AuditError, ConfigError
 
+UserOf = Callable[[Request], str | None]
 SECRET_FILE = "secret.key"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -53,9 +54,7 @@ def build_app(settings: ServerSettings) -> FastAPI:
             f"--host {settings.host}: others could reach the page, and there is no user; add one first: audit user add "
             "NAME"
         )
-    load_config(
-        "oct", "quick", None, settings.overrides
-    )  # what is wrong with them is said now and not to each user
+    load_config("oct", "quick", None, settings.overrides)  # what is wrong is said now and not to each user
     desk = Desk(settings)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -63,17 +62,25 @@ def build_app(settings: ServerSettings) -> FastAPI:
         """Who asks; None where a login is needed and there was none."""
         return str(request.session.get("user", "")) or None if secured else LOCAL_USER
 
+    add_guard(app, settings, user_of)
+    add_login(app, accounts)
+    add_downloads(app, desk, user_of)
+    return mount_page(app, build_page(desk), settings, user_of)
+
+
+def add_guard(app: FastAPI, settings: ServerSettings, user_of: UserOf) -> None:
+    """Nobody past the login without one; headers on everything."""
+
     @app.middleware("http")
     async def guarded(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Nobody past the login without one; headers on everything."""
         path = request.scope["path"].removeprefix(settings.root_path)
-        if user_of(request) is None and path not in OPEN:
-            wants_page = request.method == "GET" and path in ("", "/")
-            response: Response = (
-                RedirectResponse("login", 303) if wants_page else Response("log in first", 401)
-            )
-        else:
+        response: Response
+        if user_of(request) is not None or path in OPEN:
             response = await call(request)
+        elif request.method == "GET" and path in ("", "/"):
+            response = RedirectResponse("login", 303)
+        else:
+            response = Response("log in first", 401)
         for name, value in HEADERS.items():
             response.headers[name] = value
         return response
@@ -85,6 +92,10 @@ def build_app(settings: ServerSettings) -> FastAPI:
         max_age=SESSION,
         session_cookie="audit",
     )  # added last, so that it comes first
+
+
+def add_login(app: FastAPI, accounts: Accounts) -> None:
+    """Login, logout, and whether the server is up."""
 
     @app.get("/health")
     def health() -> dict[str, str]:
@@ -107,17 +118,23 @@ def build_app(settings: ServerSettings) -> FastAPI:
         request.session.clear()
         return RedirectResponse("login", 303)
 
+
+def add_downloads(app: FastAPI, desk: Desk, user_of: UserOf) -> None:
+    """Files of an audit, for its owner."""
+
     @app.get("/audits/{audit_id}/{name}")
     def download(request: Request, audit_id: str, name: str) -> Response:
-        """One file of an audit of this user."""
+        user = user_of(request) or ""
         try:
-            path = desk.file(user_of(request) or "", audit_id, name)
+            path = desk.file(user, audit_id, name)
         except AuditError as error:
             return HTMLResponse(escape(str(error)), 404)
-        title = desk.find(user_of(request) or "", audit_id).about().title
+        title = desk.find(user, audit_id).about().title
         return FileResponse(path, media_type=FILES[name], filename=f"{title}-{name}")
 
-    page = build_page(desk)
+
+def mount_page(app: FastAPI, page: gr.Blocks, settings: ServerSettings, user_of: UserOf) -> FastAPI:
+    """The page below the login."""
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         page,

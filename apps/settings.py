@@ -12,6 +12,7 @@ from audit.store import write_atomic
 
 SETTINGS_FILE = "server.json"
 MEGABYTE = 10**6
+CACHE = "cache"  # in the data folder: what Gradio keeps
 
 
 class ServerSettings(BaseModel):

@@ -21,16 +21,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
-from apps.settings import MEGABYTE, ServerSettings
+from apps.settings import CACHE, MEGABYTE, ServerSettings
 from audit.errors import AuditError, ConfigError
+from audit.run_lock import is_held
 from audit.store import write_atomic
 
 Kind = Literal["check", "estimate", "audit"]
 State = Literal["queued", "working", "done", "refused", "failed", "cancelled"]
 ID = re.compile(r"[0-9a-f]{20}")
-LOCK = "work.lock"
 TITLE = 80  # signs
 
 
@@ -95,19 +93,9 @@ class AuditFolder:
         kept = token or (before.token if before else "")
         write_atomic(self.path / "job.json", json.dumps(asdict(Job(kind, state, message, now, kept))))
 
-    def lock(self) -> FileLock:
-        """Held by the process that works on it."""
-        return FileLock(self.path / LOCK)
-
     def is_worked_on(self) -> bool:
-        """Whether a process holds the lock."""
-        lock = self.lock()
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
-        return False
+        """Whether a process holds it."""
+        return is_held(self.path)
 
     def data_path(self, settings: ServerSettings) -> Path | None:
         """Where the images are; None for phantoms. Raises ConfigError where they are gone."""
@@ -188,7 +176,7 @@ class Shelf:
         shutil.rmtree(folder.path)
 
     def sweep(self) -> int:
-        """Delete what is older than it may be kept; returns how many audits went."""
+        """Delete what is older than it may be kept, in the page's cache too; returns how many audits went."""
         oldest = time.time() - self.settings.keep_days * 86400
         gone = 0
         for folder in self.everything():
@@ -196,4 +184,7 @@ class Shelf:
             if changed < oldest and not folder.is_worked_on():
                 shutil.rmtree(folder.path)
                 gone += 1
+        for file in (self.settings.data / CACHE).rglob("*"):  # pictures and uploads that nobody took
+            if file.is_file() and file.stat().st_mtime < oldest:
+                file.unlink()
         return gone

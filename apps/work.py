@@ -17,6 +17,7 @@ from apps.settings import ServerSettings
 from apps.shelf import AuditFolder, Kind
 from audit.config import load_written_config
 from audit.errors import AuditError, DataError
+from audit.run_lock import held
 from audit.store import RunStore, write_atomic
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from audit.scan.record import ScanRecord
     from audit.settings import AuditConfig
 
+WAIT = 30.0  # seconds that the job before this one may take to end
 EVERY = 0.5  # seconds between two notes of progress
 CALLED = "audit in the browser"
 
@@ -180,7 +182,7 @@ def main() -> None:
     settings = ServerSettings.load(Path(sys.argv[3]))
     end_with(os.getppid())
     name: Kind = "audit" if kind == "audit" else "estimate" if kind == "estimate" else "check"
-    with folder.lock().acquire(timeout=GRACE_OF_LOCK):
+    with held(folder.path, WAIT):
         try:
             JOBS[name](folder, settings, Notes(folder))
         except KeyboardInterrupt:
@@ -195,8 +197,6 @@ def main() -> None:
         folder.set_job(name, "done")
         folder.progress.unlink(missing_ok=True)
 
-
-GRACE_OF_LOCK = 30.0  # seconds that a job before this one may take to end
 
 if __name__ == "__main__":
     main()

@@ -9,16 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from apps.queueing import Queue
 from apps.settings import ServerSettings
 from apps.shelf import AuditFolder, Job, Kind, Shelf
+from audit.errors import RunDirectoryError
+from audit.run_lock import held
 
-WORKER_LOCK = "worker.lock"
 LOOKS = 2  # jobs of the short lane at once
 POLL = 0.3  # seconds
 GRACE = 60.0  # seconds from asking a job to stop until it is ended
@@ -95,27 +93,11 @@ class Worker:
             consumer.stop(graceful=True)
 
 
-@contextlib.contextmanager
-def the_only_one(data: Path) -> Iterator[bool]:
-    """Whether no other worker serves this folder."""
-    lock = FileLock(data / WORKER_LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
 def main() -> None:
     """`python -m apps.worker DATA`; does nothing where another worker is at it."""
     data = Path(sys.argv[1])
-    with the_only_one(data) as alone:
-        if alone:
-            Worker(ServerSettings.load(data)).run()
+    with contextlib.suppress(RunDirectoryError), held(data):
+        Worker(ServerSettings.load(data)).run()
 
 
 if __name__ == "__main__":

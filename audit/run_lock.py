@@ -18,11 +18,12 @@ from audit.store import LOCK_FILE, OWNER_FILE, write_atomic
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the run directory, which exists. Raises RunDirectoryError where another process does."""
+def held(folder: Path, wait: float = 0.0) -> Iterator[None]:
+    """Hold the run directory, which exists. Raises RunDirectoryError where another process does, and for `wait` seconds
+    more."""
     lock = FileLock(folder / LOCK_FILE)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout:
         raise RunDirectoryError(
             f"{folder}: {owner_in_words(folder)} works on it; wait until that ends, or stop it"

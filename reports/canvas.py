@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -107,8 +109,10 @@ def slug(text: str) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """A name that fits on an axis."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """A name that fits on an axis; a sign of Chinese, Japanese or Korean takes the room of two."""
+    rooms = itertools.accumulate(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+    fitting = [room <= length for room in rooms]
+    return text if all(fitting) else f"{text[: max(sum(fitting) - 1, 1)]}…"
 
 
 def percent_axis(axes: Axes, along: str = "y", top: float = 1.0) -> None:

@@ -16,10 +16,10 @@ from reports.attachments import Attachment
 from reports.document import Bullets, Cover, Facts, Figure, Heading, Section, Shown, Table, Text
 from reports.files import whole_file
 from reports.language import code, say
+from reports.references import MENTION
 from reports.sections import FOOTER, TITLE, build_sections, cover
 from reports.style import VERDICTS
 
-MENTION = re.compile(r"section (\d+) \([^()]+\)|第 ?(\d+) ?節「[^」]+」")
 SUBSCRIPTS = re.compile(r"([Nα])_([pSN])\b")
 
 STYLE = """

@@ -20,6 +20,7 @@ from svglib.svglib import svg2rlg
 from audit.errors import RunDirectoryError
 from reports.document import Bullets, Column, Cover, Facts, Heading, Section, Shown, Table, Text
 from reports.language import code, say
+from reports.references import MENTION
 from reports.style import ACCENT, ALERT, BOLD, INK, MUTED, REGULAR, RULE, TEXT_WIDTH, TINT
 from reports.tagging import MarkedDrawing, MarkedParagraph, MarkedTable, Node
 
@@ -29,7 +30,6 @@ UNIT = r"(?:%|points?|pixels?)"
 BRACKET = r"(?:\([−\d.]+(?:–| to )[−\d.]+\)|\[[−\d.]+; [−\d.]+\])(?: †)?"
 IN_TEXT = re.compile(rf"{NUMBER} {UNIT}(?: {BRACKET})?|{NUMBER} {BRACKET}")
 IN_CELL = re.compile(rf"{NUMBER} {UNIT}|{BRACKET}")  # narrow: the interval may stand below its estimate
-MENTION = re.compile(r"section (\d+) \([^()]+\)|第 ?(\d+) ?節「[^」]+」")
 SUBSCRIPTS = re.compile(r"([Nα])_([pSN])\b")
 WIDTH = TEXT_WIDTH * mm
 MAX_FIGURE = 205 * mm

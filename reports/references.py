@@ -10,6 +10,9 @@ from typing import Any
 
 from reports.document import Block, Section, Shown, Table
 
+MENTION = re.compile(r"section (\d+) \([^()]+\)|第 ?(\d+) ?節「[^」]+」")
+"""A section by number and name, in each language: what is set as a link."""
+
 
 def referenced(sections: list[Section]) -> list[Section]:
     """Tables and figures numbered through the report; 'the section Controls' becomes 'section 9 (Controls)'."""

@@ -191,6 +191,7 @@ def test_a_bad_archive_is_refused_by_name(page: Any, tmp_path: Path) -> None:
 def test_another_s_or_no_audit_in_the_address(page: Any, site: tuple[str, Path]) -> None:
     page.goto(f"{site[0]}/?audit={'0' * 20}")
     page.get_by_text("no such audit").first.wait_for()
+    assert page.locator("#checks table").count() == 0 and page.locator("#verdict .verdict").count() == 0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -14,6 +14,7 @@ from apps.accounts import Accounts
 from apps.desk import Desk
 from apps.server import HEADERS, build_app
 from audit.errors import ConfigError
+from audit.store import RunStore
 from tests.app_parts import TINY, free_port, server, tiny, wait_for, zipped
 from tests.command_line import Command, make_command
 from tests.results_factory import example_result
@@ -37,6 +38,7 @@ def data(tmp_path: Path) -> Path:
     folder = desk.find("ann", desk.create("ann", "phantom:oct"))
     example_result().save(folder.run / "results.json")
     (folder.run / "report.pdf").write_bytes(b"%PDF-")
+    RunStore(folder.run).mark_complete()
     return settings.data
 
 

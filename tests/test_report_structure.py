@@ -14,6 +14,7 @@ import pytest
 from audit.results import AuditResult
 from reports import write_report
 from reports.attachments import attachments
+from reports.canvas import shorten
 from reports.document import Bullets, Shown, Table, Text
 from reports.figure_images import difference
 from reports.figures import write_figures
@@ -277,3 +278,8 @@ def test_a_sign_that_no_font_has_is_written_as_its_number(tmp_path: Path) -> Non
         write_report(example_result(class_names=("a" + sign, "b", "c", "d"), **ONE_PAIR), tmp_path)
     )
     assert "a[U+1F9FF]" in "".join(page.extract_text() for page in reader.pages)
+
+
+def test_a_wide_sign_takes_the_room_of_two() -> None:
+    assert shorten("NORMAL", 6) == "NORMAL" and shorten("NORMALLY", 6) == "NORMA…"
+    assert shorten("正常", 4) == "正常" and shorten("脈絡膜新生血管", 9) == "脈絡膜…"
