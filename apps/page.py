@@ -110,7 +110,10 @@ def build_page(desk: Desk) -> gr.Blocks:
             """The audit that the address names."""
             audit_id = str(request.query_params.get("audit", ""))
             if not audit_id:
-                return "", gr.Walkthrough(selected=DATA)
+                return (
+                    "",
+                    gr.skip(),
+                )  # the step is there: shown anew, it would lose a file that is being chosen
             return audit_id, gr.Walkthrough(selected=step_of(desk, user_of(request), audit_id))
 
         def list_others(request: gr.Request) -> Any:
