@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from audit import __version__
+from audit.cli_ci import ci_app
 from audit.cli_data import check, data_app, doctor
+from audit.cli_gate import baseline_app, compare, gate
 from audit.cli_report import report, verify
 from audit.cli_run import as_plan, run, search
 from audit.cli_runs import resume, rm, runs, show
@@ -42,9 +44,13 @@ app.command()(resume)
 app.command()(rm)
 app.command()(report)
 app.command()(verify)
+app.command()(gate)
+app.command()(compare)
 app.command()(doctor)
 app.command()(serve)
 app.add_typer(user_app, name="user")
+app.add_typer(baseline_app, name="baseline")
+app.add_typer(ci_app, name="ci")
 app.add_typer(data_app, name="data")
 
 

@@ -184,6 +184,23 @@ def run_and_write(
     return result, written
 
 
+def extend(config: AuditConfig, folder: Path, command: str) -> None:
+    """Train what a run directory lacks of `config`, an audit of the same data with more seeds, and write its results
+    and report anew. `command` stands in the report."""
+    from rich.console import Console
+
+    from audit.data.load import load_dataset
+    from audit.plan import plan_audit
+    from audit.terminal import TerminalObserver
+
+    console = Console(stderr=True)
+    wishes = Wishes(folder, command=command)
+    with TerminalObserver(console) as observer:
+        dataset = load_dataset(config.data, observer.images, observer.unpacking)
+        plan, estimate = announce(console, plan_audit(config, dataset), dataset, folder, wishes)
+        run_and_write(plan, dataset, folder, estimate, observer, wishes)
+
+
 def printer(stream: TextIO) -> Callable[[str], None]:
     """Prints one event as a line, at once."""
     return lambda line: print(line, file=stream, flush=True)

@@ -20,6 +20,7 @@ from audit.names import nearest
 from audit.settings import AuditConfig
 from audit.training.external_models import is_factory
 
+GATE_FILE = "gate.yaml"  # in the same folder; no audit
 YAML_PROBLEMS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What PyYAML raises: its own errors, and Python's for scalars such as 2021-99-99 or `!!int ''`."""
 
@@ -28,7 +29,8 @@ def shipped(folder: str = "") -> list[str]:
     """Names of the configurations (or, with folder "profiles", of the profiles) that are installed."""
     root = resources.files("configs")
     place = root / folder if folder else root
-    return sorted(entry.name[:-5] for entry in place.iterdir() if entry.name.endswith(".yaml"))
+    names = (entry.name for entry in place.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(name[:-5] for name in names if name != GATE_FILE)
 
 
 def load_config(

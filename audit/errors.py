@@ -43,6 +43,12 @@ class StorageError(AuditError):
     exit_code = EXIT_INCOMPLETE
 
 
+class IncompleteError(AuditError):
+    """An audit that has no results yet, or not all of them."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
 class RunDirectoryError(AuditError):
     """The run directory cannot be used: it holds another audit, or is not writable."""
 

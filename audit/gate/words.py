@@ -1,0 +1,51 @@
+"""Numbers of a gate as people read them: on the terminal, in Markdown, in JUnit's messages."""
+
+from __future__ import annotations
+
+from audit.gate.record import DifferenceRow, GateCheck
+from audit.results import Interval
+
+SHARES = ("accuracy", "drop", "balanced_accuracy", "worst_class_recall", "auc", "ece", "nuisance_sensitivity")
+COUNTS = ("shortcut_findings", "failed_checks", "warned_checks")
+
+
+def many(number: int, noun: str) -> str:
+    """'1 training', '2 trainings'."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def value(measure: str, number: float | None) -> str:
+    """In the unit of the measure: '56.1 %', '0.98', '2'."""
+    if number is None:
+        return "–"
+    if measure in COUNTS:
+        return f"{number:.0f}"
+    return f"{100 * number:.1f} %" if measure in SHARES else f"{number:.2f}"
+
+
+def interval(measure: str, found: Interval | None) -> str:
+    """'−3.0 (−8.1 to +2.2)': percentage points, or as the measure is."""
+    if found is None:
+        return "–"
+    factor, digits = (100, 1) if measure in SHARES else (1, 2)
+    parts = [
+        f"{factor * number:+.{digits}f}".replace("-", "−")
+        for number in (found.estimate, found.low, found.high)
+    ]
+    return f"{parts[0]} ({parts[1]} to {parts[2]})"
+
+
+def limit(check: GateCheck) -> str:
+    """'≥ −10.0': of the difference, or of the value."""
+    sign = "≤" if check.lower_is_better else "≥"
+    if check.measure in COUNTS:
+        return f"{sign} {check.limit:.0f}"
+    factor, digits = (100, 1) if check.measure in SHARES else (1, 2)
+    return f"{sign} {factor * check.limit:+.{digits}f}".replace("-", "−").replace("+", "")
+
+
+def measured(one: DifferenceRow) -> str:
+    """'robustness score'; 'evoshift, 1 px'; 'clean'."""
+    if one.measure == "robustness_score":
+        return "robustness score"
+    return one.attack + (f", {one.severity} px" if one.severity else "")
