@@ -13,6 +13,7 @@ from scipy.stats import hypergeom
 
 from audit.data.dataset import Images, Labels
 from audit.data.npz import read_npz
+from audit.scan import limits
 from audit.scan.findings import finding_records
 from audit.scan.grouping import group
 from audit.scan.isolation import CONTRAST, TWINS, isolated
@@ -21,7 +22,7 @@ from audit.scan.plants import Plan, plant
 from audit.scan.record import ShortcutFinding
 from audit.scan.residuals import against_surroundings
 from audit.scan.saturation import padding
-from audit.scan.scan import Scan, scan_images
+from audit.scan.scan import Scan, look_at, scan_images
 from audit.scan.significance import Scanned, class_p_values
 from audit.scan.strength import balanced_accuracy
 from tests.planted import balanced_labels, textured
@@ -120,10 +121,10 @@ def test_what_padding_surrounds_has_nothing_to_stand_out_from() -> None:
     enough = np.zeros((1, 24, 24), dtype=bool)
     enough[0, 10:13, 10:13] = True
     t = np.where(enough, 10.0, 0.0)
-    assert not against_surroundings(t, enough).any()
+    assert not against_surroundings(t, enough, 5.0).any()
     lone = np.zeros((1, 24, 24))
     lone[0, 11, 11] = 10
-    assert against_surroundings(lone, np.ones((1, 24, 24), dtype=bool))[0, 11, 11] == 10
+    assert against_surroundings(lone, np.ones((1, 24, 24), dtype=bool), 5.0)[0, 11, 11] == 10
 
 
 def test_marks_of_all_classes_give_none_away() -> None:
@@ -197,7 +198,7 @@ def test_limits_are_measured_on_a_copy() -> None:
     told: list[tuple[int, int]] = []
     found = {
         (one.kind, one.share, one.contrast): one.found
-        for one in detection_limits(images, labels, None, 2, lambda *n: told.append(n))
+        for one in detection_limits(look_at(images, labels, None, 2), lambda *n: told.append(n))
     }
     assert found[("pixel", 0.3, 255)] == 2 and found[("patch", 0.1, 255)] == 2
     assert len(found) == len(PLANS)
@@ -205,9 +206,10 @@ def test_limits_are_measured_on_a_copy() -> None:
     assert (images == before).all()
 
 
-def test_limits_of_too_many_images_are_not_measured() -> None:
-    many = np.broadcast_to(np.zeros((1, 1, 64, 64), np.uint8), (10_000, 1, 64, 64))
-    assert detection_limits(many, balanced_labels(10_000, 2), None, 2) == []
+def test_limits_of_too_many_images_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = look_at(textured(40), balanced_labels(40, 2), None, 2)
+    monkeypatch.setattr(limits, "MOST_PIXELS", 40 * 32 * 32 - 1)
+    assert detection_limits(look) == []
 
 
 def test_what_is_planted_is_counted_where_it_was_planted() -> None:

@@ -18,7 +18,7 @@ from audit.scan.grouping import Group
 from audit.scan.isolation import CONTRAST
 from audit.scan.limits import PLANS, detection_limits
 from audit.scan.record import EDITS, FindingKind, ScanRecord, ScanStatus, ShortcutFinding
-from audit.scan.scan import FALSE_ALARM_RATE, Progress, Scan, scan_images
+from audit.scan.scan import FALSE_ALARM_RATE, Progress, Scan, look_at
 
 SCAN_FILE = "scan.json"
 SCANNED = ("train", "val")  # test images are for measuring alone
@@ -82,7 +82,8 @@ def scan_dataset(
     def told(before: int) -> Progress | None:
         return None if progress is None else lambda done, _: progress(before + done, total)
 
-    scan = scan_images(images, labels, groups, classes, told(0))
+    look = look_at(images, labels, groups, classes, told(0))
+    scan = look.scan
     findings = finding_records(scan)
     record = ScanRecord(
         status=status_of(findings),
@@ -94,9 +95,7 @@ def scan_dataset(
         findings=findings,
         maps=maps(scan),
         limits=limits(dataset, len(labels) < sum(len(dataset.split(name)) for name in parts)),
-        detection=detection_limits(images, labels, groups, classes, told(len(labels)))
-        if measure_limits
-        else [],
+        detection=detection_limits(look, told(len(labels))) if measure_limits else [],
     )
     positions = [(name, int(i)) for name in parts for i in np.flatnonzero(own[name])]
     return DatasetScan(record, named_findings(scan, findings, dataset, positions), scan)

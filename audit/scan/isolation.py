@@ -19,7 +19,7 @@ def isolated(plane: Plane) -> Mask:
     neighbours outside of it are those mirrored inside."""
     around = np.pad(plane, ((0, 0), (1, 1), (1, 1)), mode="reflect")
     rows, cols = around.shape[1:]
-    alike = np.zeros(around.shape, dtype=np.uint8)
+    alike = np.zeros_like(around)
     for down, right in PAIRS:  # each pair is compared once and counts for both of its pixels
         first = np.s_[:, : rows - down, max(0, -right) : cols - max(0, right)]
         second = np.s_[:, down:, max(0, right) : cols - max(0, -right)]
@@ -31,18 +31,13 @@ def isolated(plane: Plane) -> Mask:
     return alike[:, 1:-1, 1:-1] <= TWINS
 
 
-def isolated_at(plane: Plane, which: npt.NDArray[np.int64], row: int, col: int) -> Mask:
-    """(len(which),): the same at one position, of some images by their numbers."""
-    height, width = plane.shape[1:]
-    here = plane[which, row, col].astype(np.int16)
-    alike = np.zeros(len(which), dtype=np.uint8)
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            if down or right:
-                there = plane[which, mirrored(row + down, height), mirrored(col + right, width)]
-                alike += np.abs(here - there) < CONTRAST
-    found: Mask = alike <= TWINS
-    return found
+def isolated_within(plane: Plane, which: npt.NDArray[np.int64], rows: slice, cols: slice) -> Mask:
+    """(len(which), rows, cols): the same in a small part, of some images by their numbers."""
+    top, left = max(rows.start - 1, 0), max(cols.start - 1, 0)
+    around = plane[which, top : rows.stop + 1, left : cols.stop + 1]
+    # Of so small a part the images make the longest runs in memory.
+    found = isolated(np.asfortranarray(around))
+    return found[:, rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
 
 
 def mirrored(index: int, size: int) -> int:

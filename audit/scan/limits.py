@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from audit.data.dataset import Images, Labels
 from audit.scan.plants import Plan, Planted, plant
 from audit.scan.record import DetectionLimit
-from audit.scan.scan import Scan, scan_images
+from audit.scan.scan import Look, Scan, look_again
 
 PLANS = (
     Plan("pixel", share=1.0, contrast=32),
@@ -28,18 +27,18 @@ NEAR = 2  # pixels between a finding and a mark that count as found
 Progress = Callable[[int, int], None]
 
 
-def detection_limits(
-    images: Images, labels: Labels, groups: Labels | None, classes: int, progress: Progress | None = None
-) -> list[DetectionLimit]:
-    """Plant, scan, compare; empty where the images are too many. Images stay as they are.
+def detection_limits(known: Look, progress: Progress | None = None) -> list[DetectionLimit]:
+    """Plant into a copy of images that were looked at, scan, compare; empty where they are too many.
 
     `progress(done, total)` counts images over all plans."""
-    if images.size > MOST_PIXELS:
+    scanned = known.scan.scanned
+    if scanned.images.size > MOST_PIXELS:
         return []
+    labels, classes = scanned.labels, scanned.classes
     found = []
     for number, plan in enumerate(PLANS):
-        planted = plant(images, labels, classes, plan, SEED + number)
-        scan = scan_images(planted.images, labels, groups, classes)
+        planted = plant(scanned.images, labels, classes, plan, SEED + number)
+        scan = look_again(known, planted.images).scan
         hits = found_classes(scan, planted, NEAR)
         found.append(
             DetectionLimit(

@@ -12,18 +12,18 @@ import numpy.typing as npt
 from audit.data.dataset import Images
 from audit.scan.candidates import Candidate
 from audit.scan.isolation import Mask
-from audit.scan.significance import matches_at
+from audit.scan.significance import matches_within, reached
 
 CHUNK_PIXELS = 8_000_000
 
 
 def marked_at(images: Images, mark: Candidate) -> Iterator[tuple[int, int, Mask]]:
     """(row, col, (N,) images that carry the mark there), for each position that the mark may take."""
-    height, width = images.shape[2:]
-    reach = 1 if mark.family == "jittered" else 0
-    for row in range(max(mark.row - reach, 0), min(mark.row + reach + 1, height)):
-        for col in range(max(mark.col - reach, 0), min(mark.col + reach + 1, width)):
-            yield row, col, matches_at(images, mark, row, col)
+    rows, cols = reached(mark, images.shape[2:])
+    found = matches_within(images, mark, rows, cols)
+    for row in range(rows.start, rows.stop):
+        for col in range(cols.start, cols.stop):
+            yield row, col, found[:, row - rows.start, col - cols.start]
 
 
 def marked(images: Images, marks: Sequence[Candidate]) -> Mask:

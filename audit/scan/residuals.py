@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 from scipy.stats import norm
 
 from audit.data.dataset import Images, Labels
@@ -25,10 +25,12 @@ UNEVENNESS = 0.05  # grey levels squared: rounding, so that a constant backgroun
 CHUNK_PIXELS = 8_000_000
 USABLE = 0.5  # share of a class's images, at least, whose residual at a position says something
 SURROUNDED = 0.9  # share of the surroundings, at least, that say something
-UPPER_QUARTILE = 75
+MEDIAN, UPPER_QUARTILE = 40, 60  # ranks among the 80 pixels of the surroundings
+CHUNK_PLACES = 50_000  # whose surroundings are sorted at a time
 QUARTILE_OF_NORMAL = 1.15  # 75th percentile of |z|
 
 Floats = npt.NDArray[np.float64]
+Places = tuple[npt.NDArray[np.int64], ...]  # (M,) each: class, row, column
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def low_contrast_pixels(
     found = []
     for channel in range(images.shape[1]):
         t, effect, own, enough = t_values(images[:, channel], labels, unusable, classes)
-        alone = against_surroundings(t, enough)
+        alone = against_surroundings(t, enough, threshold)
         alone[:, [0, -1]] = 0
         alone[:, :, [0, -1]] = 0
         for label, row, col in np.argwhere((np.abs(alone) > threshold) & (np.abs(effect) >= LEAST_EFFECT)):
@@ -79,7 +81,7 @@ def low_contrast_pixels(
 def residuals(plane: Images) -> npt.NDArray[np.float32]:
     """(N, H, W): pixel minus the mean of its eight neighbours, clipped."""
     pixels = plane.astype(np.float32)
-    mean_of_nine = ndimage.uniform_filter(pixels, (0, 3, 3), mode="mirror")
+    mean_of_nine = uniform_filter(pixels, (0, 3, 3), mode="mirror")
     clipped: npt.NDArray[np.float32] = np.clip((pixels - mean_of_nine) * (9 / 8), -CLIP, CLIP)
     return clipped
 
@@ -119,19 +121,40 @@ def t_values(
 
 def near(mask: Mask) -> Mask:
     """(N, H, W): the mask and its eight neighbours."""
-    grown: Mask = ndimage.maximum_filter(mask.view(np.uint8), (1, 3, 3)).view(bool)
+    grown: Mask = maximum_filter(mask.view(np.uint8), (1, 3, 3)).view(bool)
     return grown
 
 
-def against_surroundings(t: Floats, enough: Mask) -> Floats:
-    """(K, H, W): t minus the median of its surroundings, in units of their spread, at least one. 0 where too few of
-    the surroundings say anything: beside padding, whatever is a picture would stand out."""
-    ring = np.ones((1, WINDOW, WINDOW), dtype=bool)
-    ring[0, WINDOW // 2, WINDOW // 2] = False
-    centre = ndimage.median_filter(t, footprint=ring, mode="mirror")
-    spread = ndimage.percentile_filter(np.abs(t - centre), UPPER_QUARTILE, footprint=ring, mode="mirror")
-    alone: Floats = (t - centre) / np.maximum(1.0, spread / QUARTILE_OF_NORMAL)
-    surrounded = (
-        ndimage.uniform_filter(enough.astype(float), (0, WINDOW, WINDOW), mode="mirror") >= SURROUNDED
-    )
-    return np.where(surrounded, alone, 0)
+def against_surroundings(t: Floats, enough: Mask, threshold: float) -> Floats:
+    """(K, H, W): t minus the median of its surroundings, in units of their spread, at least one. 0 where that can not
+    exceed the threshold, which is nearly everywhere and saves nearly all of the time; and where too few of the
+    surroundings say anything: beside padding, whatever is a picture would stand out."""
+    window = (1, WINDOW, WINDOW)
+    lowest, highest = (find(t, window, mode="mirror") for find in (minimum_filter, maximum_filter))
+    surrounded = uniform_filter(enough.astype(float), (0, WINDOW, WINDOW), mode="mirror") >= SURROUNDED
+    places = np.nonzero(surrounded & (np.maximum(t - lowest, highest - t) > threshold))
+    unlike = t[places] - ranked(t, places, MEDIAN)
+    clear = np.abs(unlike) > threshold
+    places, unlike = tuple(axis[clear] for axis in places), unlike[clear]
+    marked = np.zeros(t.shape, dtype=bool)
+    marked[places] = True
+    near_marked = np.nonzero(maximum_filter(marked, window, mode="mirror"))
+    distance = np.zeros(t.shape)
+    distance[near_marked] = np.abs(t[near_marked] - ranked(t, near_marked, MEDIAN))
+    alone = np.zeros(t.shape)
+    alone[places] = unlike / np.maximum(1.0, ranked(distance, places, UPPER_QUARTILE) / QUARTILE_OF_NORMAL)
+    return alone
+
+
+def ranked(values: Floats, places: Places, rank: int) -> Floats:
+    """(M,) the value of that rank among the surroundings in (K, H, W) of each place, mirrored at the edges."""
+    reach = WINDOW // 2
+    wide = np.pad(values, ((0, 0), (reach, reach), (reach, reach)), mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (WINDOW, WINDOW), axis=(1, 2))
+    found = np.empty(len(places[0]))
+    for start in range(0, len(found), CHUNK_PLACES):
+        chunk = np.s_[start : start + CHUNK_PLACES]
+        around = windows[tuple(axis[chunk] for axis in places)].reshape(-1, WINDOW**2)
+        around = np.delete(around, WINDOW**2 // 2, axis=1)
+        found[chunk] = np.partition(around, rank, axis=1)[:, rank]
+    return found

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 from scipy.stats import hypergeom
 
 from audit.data.dataset import Images, Labels
 from audit.scan.candidates import Candidate
-from audit.scan.isolation import Mask, isolated_at
-from audit.scan.surroundings import Expected, counted, spatial_p_value
+from audit.scan.isolation import Mask, isolated_within
+from audit.scan.surroundings import FARTHEST, Expected, counted, spatial_p_value
 from audit.scan.tallies import LEVELS, Tally
 
 REACH = 8  # pixels: how far an edge is looked for
@@ -46,43 +48,61 @@ class Scanned:
     padded: Mask
     classes: int
 
-    def units(self, carriers: Mask) -> tuple[Mask, Labels]:
-        """Carriers and labels of independent units: patients where they are known, else images. The label of a
-        patient is that of most of the images."""
+    @cached_property
+    def patients(self) -> tuple[Labels, Labels] | None:
+        """Number of the patient of each image (N,), and label of each patient: that of most of the images."""
         if self.groups is None:
+            return None
+        _, patient = np.unique(self.groups, return_inverse=True)
+        labels = np.zeros((patient.max() + 1, self.classes), dtype=np.int64)
+        np.add.at(labels, (patient, self.labels), 1)
+        return patient, labels.argmax(axis=1)
+
+    def units(self, carriers: Mask) -> tuple[Mask, Labels]:
+        """Carriers and labels of independent units: patients where they are known, else images."""
+        if self.patients is None:
             return carriers, self.labels
-        _, unit = np.unique(self.groups, return_inverse=True)
-        labels = np.zeros((unit.max() + 1, self.classes), dtype=np.int64)
-        np.add.at(labels, (unit, self.labels), 1)
-        return np.bincount(unit, weights=carriers) > 0, labels.argmax(axis=1)
+        patient, labels = self.patients
+        return np.bincount(patient, weights=carriers) > 0, labels
 
 
 def matches(scanned: Scanned, candidate: Candidate, row: int, col: int) -> Mask:
     """(N,): which images have the candidate's value at this position."""
-    found = matches_at(scanned.images, candidate, row, col)
-    return found & ~scanned.padded[:, row, col] if candidate.family == "anywhere" else found
+    return found_within(scanned, candidate, slice(row, row + 1), slice(col, col + 1))[:, 0, 0]
 
 
-def matches_at(images: Images, candidate: Candidate, row: int, col: int) -> Mask:
-    """(N,): the same, wherever the pixel is padding or not."""
+def found_within(scanned: Scanned, candidate: Candidate, rows: slice, cols: slice) -> Mask:
+    """(N, rows, cols): the same in a small part of the picture."""
+    found = matches_within(scanned.images, candidate, rows, cols)
+    return found & ~scanned.padded[:, rows, cols] if candidate.family == "anywhere" else found
+
+
+def matches_within(images: Images, candidate: Candidate, rows: slice, cols: slice) -> Mask:
+    """(N, rows, cols): the same, wherever the pixel is padding or not."""
     plane = images[:, candidate.channel]
-    here = plane[:, row, col]
+    here = plane[:, rows, cols]
     found: Mask = (here >= candidate.low) & (here <= candidate.high)
     if candidate.family in ("isolated", "jittered"):
-        which = np.flatnonzero(found)
-        found[which] = isolated_at(plane, which, row, col)
+        which = np.flatnonzero(found.any(axis=(1, 2)))
+        found[which] &= isolated_within(plane, which, rows, cols)
     return found
+
+
+def reached(candidate: Candidate, size: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns that it may take in pictures of `size`: one pixel aside where it is jittered."""
+    reach = 1 if candidate.family == "jittered" else 0
+    (top, bottom), (left, right) = (
+        (max(at - reach, 0), min(at + reach + 1, edge))
+        for at, edge in zip((candidate.row, candidate.col), size, strict=True)
+    )
+    return slice(top, bottom), slice(left, right)
 
 
 def carriers_of(scanned: Scanned, candidate: Candidate) -> Mask:
-    """(N,): the images that carry it, one pixel aside where it is jittered."""
-    height, width = scanned.images.shape[2:]
-    reach = 1 if candidate.family == "jittered" else 0
-    found = np.zeros(len(scanned.labels), dtype=bool)
-    for row in range(max(candidate.row - reach, 0), min(candidate.row + reach + 1, height)):
-        for col in range(max(candidate.col - reach, 0), min(candidate.col + reach + 1, width)):
-            found |= matches(scanned, candidate, row, col)
-    return found
+    """(N,): the images that carry it."""
+    found = found_within(scanned, candidate, *reached(candidate, scanned.padded.shape[1:]))
+    carriers: Mask = np.any(found, axis=(1, 2))
+    return carriers
 
 
 def class_p_values(scanned: Scanned, carriers: Mask) -> Floats:
@@ -112,12 +132,14 @@ def fisher(carried: Labels, sizes: Labels) -> Floats:
 
 def counted_in(scanned: Scanned, candidate: Candidate, own: Mask) -> Expected:
     """Of the images of one class."""
-    return lambda rows, cols: np.array(
-        [
-            (matches(scanned, candidate, row, col) & own).sum()
-            for row, col in zip(rows.tolist(), cols.tolist(), strict=True)
-        ]
-    )
+
+    def at(rows: Labels, cols: Labels) -> Labels:
+        top, left = int(rows.min()), int(cols.min())
+        around = slice(top, int(rows.max()) + 1), slice(left, int(cols.max()) + 1)
+        counts: Labels = found_within(scanned, candidate, *around)[own].sum(axis=0)
+        return counts[rows - top, cols - left]
+
+    return at
 
 
 def has_sharp_edges(scanned: Scanned, candidate: Candidate, own: Mask, carriers: Mask) -> bool:
@@ -151,52 +173,80 @@ class Tested:
     stands_alone: bool  # too frequent here to be of the surroundings, all classes together
 
 
-def significant(
-    scanned: Scanned, tally: Tally, candidates: list[Candidate], alarm_rate: float
-) -> list[Spike]:
+@dataclass(frozen=True)
+class Judgement:
+    """What is said of a candidate whichever others there are: nothing that changes far from it changes this."""
+
+    units: Labels  # (K,) of each class that carry it
+    carriers: npt.NDArray[np.uint8]  # a bit for each image
+    stands_alone: bool
+
+
+def spatial_level(scanned: Scanned, alarm_rate: float) -> float:
+    """Chance below which a candidate stands alone: half of the rate, shared by all positions and values."""
+    tests: int = scanned.images[0].size * LEVELS
+    return alarm_rate / 2 / tests
+
+
+def judge(
+    scanned: Scanned,
+    tally: Tally,
+    candidates: list[Candidate],
+    alarm_rate: float,
+    known: Mapping[Candidate, Judgement],
+) -> dict[Candidate, Judgement]:
+    """All candidates, in their order; those that are `known` already are not looked at again."""
+    size, level = scanned.padded.shape[1:], spatial_level(scanned, alarm_rate)
+    found = {}
+    for candidate in candidates:
+        if candidate in known:
+            found[candidate] = known[candidate]
+            continue
+        carriers = carriers_of(scanned, candidate)
+        p = spatial_p_value(candidate, int(carriers.sum()), counted(tally, candidate), size)
+        units, _ = carried_units(scanned, carriers)
+        found[candidate] = Judgement(units, np.packbits(carriers), p <= level)
+    return found
+
+
+def unaffected(known: Mapping[Candidate, Judgement], changed: Mask) -> dict[Candidate, Judgement]:
+    """The judgements that stay where counts change at the positions `changed` (H, W) only."""
+    near = ndimage.maximum_filter(changed, 2 * FARTHEST + 1, mode="constant")
+    return {candidate: one for candidate, one in known.items() if not near[candidate.row, candidate.col]}
+
+
+def significant(scanned: Scanned, judged: Mapping[Candidate, Judgement], alarm_rate: float) -> list[Spike]:
     """Candidates that go with a class, at the stated rate of false alarms per data set.
 
     Half of the rate goes to candidates that stand alone among their surroundings in the whole set, told without the
     labels: these are few, so that few images of a small class are enough. The other half to all candidates that
     stand alone among the images of their class.
     """
-    spatial_level = alarm_rate / 2 / (scanned.images[0].size * LEVELS)
-    tested = list(test(scanned, tally, candidates, spatial_level))
+    tested = list(test(scanned, judged))
+    local_level = spatial_level(scanned, alarm_rate) / scanned.classes
     alone = sum(one.stands_alone for one in tested)
     spikes = []
     for one in tested:
-        corrected = alarm_rate / 2 / scanned.classes / (alone if one.stands_alone else len(candidates))
+        corrected = alarm_rate / 2 / scanned.classes / (alone if one.stands_alone else len(judged))
         for label in np.flatnonzero(one.p_values <= corrected):
             spike = as_spike(one, int(label))
-            if spike is not None and is_local(scanned, one, int(label), spatial_level / scanned.classes):
+            if spike is not None and is_local(scanned, one, int(label), local_level):
                 spikes.append(spike)
     return spikes
 
 
-def test(
-    scanned: Scanned, tally: Tally, candidates: list[Candidate], spatial_level: float
-) -> Iterator[Tested]:
+def test(scanned: Scanned, judged: Mapping[Candidate, Judgement]) -> Iterator[Tested]:
     """Without those that no class has more often than chance explains, before any correction."""
-    if not candidates:
+    if not judged:
         return
-    size = scanned.padded.shape[1:]
     sizes = np.bincount(scanned.labels, minlength=scanned.classes)
-    units: list[Labels] = []
-    alone: list[bool] = []
-    packed: list[npt.NDArray[np.uint8]] = []  # a bit for each image
-    for candidate in candidates:
-        carriers = carriers_of(scanned, candidate)
-        carried, all_units = carried_units(scanned, carriers)
-        units.append(carried)
-        packed.append(np.packbits(carriers))
-        p = spatial_p_value(candidate, int(carriers.sum()), counted(tally, candidate), size)
-        alone.append(p <= spatial_level)
-    p_values = fisher(np.stack(units), all_units)
-    for candidate, stands_alone, bits, p_of_classes in zip(candidates, alone, packed, p_values, strict=True):
-        if stands_alone or p_of_classes.min() <= LEAST_P:
-            carriers = np.unpackbits(bits, count=len(scanned.labels)).astype(bool)
+    _, all_units = carried_units(scanned, np.ones(len(scanned.labels), dtype=bool))
+    p_values = fisher(np.stack([one.units for one in judged.values()]), all_units)
+    for (candidate, one), p_of_classes in zip(judged.items(), p_values, strict=True):
+        if one.stands_alone or p_of_classes.min() <= LEAST_P:
+            carriers = np.unpackbits(one.carriers, count=len(scanned.labels)).astype(bool)
             shares = np.bincount(scanned.labels[carriers], minlength=scanned.classes) / sizes
-            yield Tested(candidate, carriers, p_of_classes, shares, stands_alone)
+            yield Tested(candidate, carriers, p_of_classes, shares, one.stands_alone)
 
 
 def as_spike(one: Tested, label: int) -> Spike | None:

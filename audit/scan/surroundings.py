@@ -7,13 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import poisson
+from scipy.special import pdtrc
 
 from audit.scan.candidates import Candidate, Family
 from audit.scan.tallies import Tally
 
 RINGS: dict[Family, tuple[int, ...]] = {"isolated": (1, 2, 4), "jittered": (2, 4), "anywhere": (2, 4)}
 """Pixels: distances of the surroundings that a candidate is held against. Patches and text fill the nearest."""
+FARTHEST = max(max(distances) for distances in RINGS.values())
 RING_QUANTILE = 0.75
 PATCH_QUANTILE = 0.5  # of what is not isolated: at the corner of a patch a third of the surroundings is patch
 TIMES = 4  # as many as in the surroundings, at least: anatomy is too uneven for less
@@ -29,15 +30,25 @@ def spatial_p_value(candidate: Candidate, found: int, at: Expected, size: tuple[
     expected = [at(*ring(candidate, size, distance)) for distance in RINGS[candidate.family]]
     area = 9 if candidate.family == "jittered" else 1
     if candidate.family == "anywhere":
-        usual = max(float(np.quantile(counts, PATCH_QUANTILE)) for counts in expected)
+        usual = max(quantile(counts, PATCH_QUANTILE) for counts in expected)
     else:
         usual = max(
-            max(float(np.quantile(counts, RING_QUANTILE)), float(counts.mean())) for counts in expected
+            max(quantile(counts, RING_QUANTILE), float(counts.sum() / counts.size)) for counts in expected
         )
-    if found < TIMES * area * usual:
+    if found < max(TIMES * area * usual, 1):
         return 1.0
     uneven = candidate.family != "isolated"  # what is not isolated comes in crowds: more of it by chance
-    return float(poisson.sf(found - 1, 2 * area * usual + 1 if uneven else max(usual, RARE)))
+    return float(pdtrc(found - 1, 2 * area * usual + 1 if uneven else max(usual, RARE)))
+
+
+def quantile(counts: Positions, share: float) -> float:
+    """NumPy's, of whole numbers and at a quarter or a half, where both are exact; asked for so often that its care for
+    all other cases takes most of the time of a scan."""
+    ordered = np.sort(counts)
+    position = share * (len(ordered) - 1)
+    below = int(position)
+    above = min(below + 1, len(ordered) - 1)
+    return float(ordered[below] + (ordered[above] - ordered[below]) * (position - below))
 
 
 def ring(candidate: Candidate, size: tuple[int, int], distance: int) -> tuple[Positions, Positions]:
