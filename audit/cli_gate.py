@@ -69,9 +69,9 @@ def gate(
 def judged(run_dir: Path, baseline: Path | None, rules: Rules, auto_seeds: int) -> GateResult:
     """The verdict, after more trainings where these are allowed and would decide."""
     from audit.gate.judge import judge
-    from audit.gate.snapshot import load_snapshot
+    from audit.gate.snapshot import load_snapshot, require_results, snapshot_of
 
-    new, base = load_snapshot(run_dir), None if baseline is None else load_snapshot(baseline)
+    new, base = snapshot_of(require_results(run_dir)), None if baseline is None else load_snapshot(baseline)
     looks = 2 if auto_seeds else 1
     first = judge(new, base, rules, looks)
     open_checks = [check for check in first.checks if check.status == "inconclusive"]
@@ -80,7 +80,7 @@ def judged(run_dir: Path, baseline: Path | None, rules: Rules, auto_seeds: int) 
         return first
     typer.echo(f"audit: {first.sentence}", err=True)
     train_more(run_dir, min(wanted, auto_seeds))
-    return judge(load_snapshot(run_dir), base, rules, looks)
+    return judge(snapshot_of(require_results(run_dir)), base, rules, looks)
 
 
 def train_more(run_dir: Path, count: int) -> None:

@@ -70,7 +70,7 @@ def differences_in_words(new: Snapshot, base: Snapshot) -> list[str]:
     ]
     if other:
         found.append(
-            f"Other pixels were found than in the baseline ({listed(other)}): the luck of the search is in these "
-            "differences, and not in their intervals."
+            f"The two searches found other pixels ({listed(other)}): the luck of a search is in the differences, "
+            "and not in their intervals."
         )
     return found

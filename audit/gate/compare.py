@@ -35,7 +35,7 @@ def compare(first: Snapshot, second: Snapshot, spread: Spread | None = None) -> 
         rows=rows,
         only_first=[named(one.key) for one in first.conditions if one.key not in keys],
         only_second=[named(one.key) for one in second.conditions if one.key not in keys],
-        notes=differences_in_words(first, second),
+        notes=differences_in_words(second, first),
     )
 
 

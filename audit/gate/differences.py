@@ -116,7 +116,7 @@ class Difference:
         distance = abs(self.estimate - limit)
         fewest = min((part.base for part in self.parts if part.base is not None), default=None)
         if fewest is not None and distance > self.margin(level, MOST_SEEDS, unlimited=True):
-            return f"the baseline's own {many(fewest, 'training')} are too few: accept one with more seeds"
+            return f"the baseline holds {many(fewest, 'training')} of a condition only: accept one with more seeds"
         if distance < AT_LIMIT:
             return "it lies at the limit itself: no number of trainings decides"
         groups = self.draws.resampling.n_groups

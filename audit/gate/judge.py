@@ -165,8 +165,8 @@ def withheld(
         unfit = sum(one.unfit for one in side)
         if unfit:
             return (
-                f"{unfit} trainings of {name} did not learn their own images: whether robustness or fit changed cannot "
-                "be told; train longer"
+                f"{many(unfit, 'training')} of {name} did not learn the training images: whether robustness or fit "
+                "changed cannot be told; train longer"
             )
     return ""
 

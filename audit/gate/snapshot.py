@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
 
-from audit.errors import ConfigError, IncompleteError
+from audit.errors import ConfigError, IncompleteError, RunDirectoryError
 from audit.gate.words import many
 from audit.recipe import Pair, Record
 from audit.results import AuditResult, CellResult
@@ -220,6 +220,8 @@ def digest(content: dict[str, Any]) -> str:
 def require_results(folder: Path) -> AuditResult:
     """The results of a run directory. Raises IncompleteError while there are none yet, RunDirectoryError where there
     is no audit."""
+    if not folder.is_dir():
+        raise RunDirectoryError(f"{folder}: no run directory; audit runs lists those in runs/")
     run = read_run(folder)
     if run is not None and run.verdict is None and run.state != "damaged":
         raise IncompleteError(

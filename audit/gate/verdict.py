@@ -76,7 +76,7 @@ def sentence(found: Status, checks: Sequence[GateCheck]) -> str:
     """The verdict line: 'FAIL: 1 of 6 checks; attacked accuracy, mean (…): …'."""
     own = [one for one in checks if one.status == found]
     if found == "pass":
-        return f"PASS: all {len(checks)} checks"
+        return f"PASS: {many(len(checks), 'check')}, none beyond its limit"
     first = own[0]
     text = (
         f"{found.upper()}: {len(own)} of {len(checks)} checks; {first.rule} ({first.subject}): {first.reason}"
