@@ -127,7 +127,7 @@ def accept(
     """Write an audit as the baseline that later ones are held against."""
     from audit.gate.snapshot import accept as write_baseline
     from audit.gate.snapshot import require_results
-    from audit.gate.words import many
+    from audit.gate.words import many, titled
 
     found = write_baseline(require_results(run_dir), out)
     trainings = [len(one.trainings) for one in found.conditions]
@@ -140,10 +140,8 @@ def accept(
         }
         typer.echo(json.dumps(told))
         return
-    kind = " (synthetic)" if found.synthetic else ""
-    typer.echo(
-        f"{out}: {found.dataset}{kind}, {len(trainings)} conditions of {min(trainings)} or more trainings"
-    )
+    data = titled(found.dataset, found.synthetic)
+    typer.echo(f"{out}: {data}, {len(trainings)} conditions of {min(trainings)} or more trainings")
     if min(trainings) < 3:
         typer.echo(
             f"audit: {many(min(trainings), 'training')} of a condition: how far trainings differ is hardly known; "

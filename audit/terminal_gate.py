@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from audit.gate.record import Comparison, DifferenceRow, GateCheck, GateResult
-from audit.gate.words import interval, limit, measured, value
+from audit.gate.words import interval, limit, measured, titled, value
 
 STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red"}
 LOG_WIDTH = 150
@@ -44,8 +44,7 @@ def show_gate(console: Console, result: GateResult) -> None:
 
 def headed(dataset: str, synthetic: bool) -> Table:
     """A table that says what it is about."""
-    kind = ", synthetic phantoms" if synthetic and "synthetic" not in dataset else ""
-    return Table(box=box.SIMPLE_HEAD, title=Text(f"{dataset}{kind}", "bold"), title_justify="left")
+    return Table(box=box.SIMPLE_HEAD, title=Text(titled(dataset, synthetic), "bold"), title_justify="left")
 
 
 def row(check: GateCheck) -> list[Text]:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from audit.gate.record import FileFinding, GateCheck, GateResult
-from audit.gate.words import interval, limit, value
+from audit.gate.words import interval, limit, titled, value
 
 MARKER = "<!-- audit-gate -->"  # by which a pull request's comment is found and updated
 SIGNS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "error": "⚠️"}
@@ -112,10 +112,8 @@ def markdown(result: GateResult) -> str:
             if result.baseline_id
             else ""
         )
-        lines += [
-            "",
-            f"Audit `{result.audit_id}` of {result.audit_created[:10]} on {cell(result.dataset)}{against}.",
-        ]
+        data = cell(titled(result.dataset, result.synthetic))
+        lines += ["", f"Audit `{result.audit_id}` of {result.audit_created[:10]} on {data}{against}."]
     lines += ["", "For research use. Not a medical device."]
     return "\n".join(lines)
 

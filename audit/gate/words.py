@@ -14,6 +14,11 @@ def many(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def titled(dataset: str, synthetic: bool) -> str:
+    """The data by name; phantoms are called synthetic wherever they are named."""
+    return f"{dataset} (synthetic)" if synthetic and "synthetic" not in dataset else dataset
+
+
 def value(measure: str, number: float | None) -> str:
     """In the unit of the measure: '56.1 %', '0.98', '2'."""
     if number is None:
