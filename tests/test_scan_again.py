@@ -16,7 +16,7 @@ from audit.scan.candidates import moving, stand_out
 from audit.scan.plants import KINDS, Plan, plant
 from audit.scan.regions import regions
 from audit.scan.residuals import QUARTILE_OF_NORMAL, WINDOW, against_surroundings
-from audit.scan.scan import look_again, look_at
+from audit.scan.scan import Look, look_again, look_at
 from audit.scan.surroundings import quantile
 from audit.scan.tallies import tally
 from tests.planted import balanced_labels, textured
@@ -70,6 +70,23 @@ def test_images_with_any_pixels_changed_are_scanned_as_if_never_seen(
         some = draws.random(36) < draws.choice([0.1, 0.5, 1])
         after[some, :, row : row + draws.integers(1, 4), col] = draws.choice([0, 3, 120, 255])
     held_against_the_plain_scan(before, after, patients)
+
+
+def test_a_mark_is_judged_anew_where_its_surroundings_change() -> None:
+    """White in 12 of 36 images stands alone, but not where every second position at a distance of 4 pixels is white in
+    all of them."""
+    before, labels = textured(36, 64), balanced_labels(36, 3)
+    before[labels == 0, :, 30, 30] = 255
+    after = before.copy()
+    for along in range(-4, 5, 2):
+        after[:, :, [26, 34], 30 + along] = after[:, :, 30 + along, [26, 34]] = 255
+    held_against_the_plain_scan(before, after, False)
+    known = look_at(before, labels, None, 3)
+
+    def alone(look: Look) -> list[bool]:
+        return [one.stands_alone for mark, one in look.judged.items() if (mark.row, mark.col) == (30, 30)]
+
+    assert any(alone(known)) and not any(alone(look_again(known, after)))
 
 
 def test_a_value_that_becomes_background_is_counted_anew() -> None:

@@ -25,7 +25,7 @@ MOST = 2000  # candidates of a family; the strongest are kept
 FEW = 32  # one cell in so many: below, looking around each is faster than filtering all
 REACH = (
     WINDOW // 2 + 1
-)  # pixels from which a count tells whether a cell stands out: the surroundings, of marks that move
+)  # pixels from which counts tell whether a cell stands out, of marks that move one more
 
 Floats = npt.NDArray[np.float32]
 Flat = npt.NDArray[np.int64]  # positions in a flattened array

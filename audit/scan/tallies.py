@@ -86,9 +86,8 @@ def tally_again(known: Tally, before: Images, after: Images) -> tuple[Tally, Mas
     step = max(1, CHUNK_PIXELS // differs[0, 0].size)
     for start in range(0, len(which), step):
         padded[which[start : start + step]] = padding(after[which[start : start + step]])
-    touched = ndimage.maximum_filter(
-        differs.any(axis=(0, 1)), 3
-    )  # a neighbour tells whether a pixel is isolated
+    # A neighbour tells whether a pixel is isolated.
+    touched = ndimage.maximum_filter(differs.any(axis=(0, 1)), 3)
     touched |= (padded != known.padded).any(axis=0)
     found = Tally(known.everywhere.copy(), known.isolated.copy(), padded, known.totals.copy())
     for part in regions(touched, 0, 1):
