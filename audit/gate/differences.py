@@ -176,7 +176,7 @@ def patient_variance(
     groups = draws.resampling.n_groups
     found = float(patient_covariance(row[None], replace(draws.resampling, n_seeds=1))[0, 0])
     # One more patient, half right and half wrong, so that no agreement is perfect; as in audit.evaluation.intervals.
-    low, width = (0.0, 1.0) if pairs[0][1] is None else (-1.0, 2.0)
+    low, width = (0.0, 1.0) if pairs[0][1] is None and row.min() >= 0 else (-1.0, 2.0)
     share = float(np.clip((row.mean() - low) / width, 0, 1))
     added = width**2 * added_variance(with_added_patient(share, groups), groups) * len(pairs) / conditions
     return max(found, 0.0) + added
