@@ -11,6 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from apps.accounts import Accounts
+from apps.attempts import Attempts
 from apps.desk import Desk
 from apps.server import HEADERS, build_app
 from audit.errors import ConfigError
@@ -77,6 +78,54 @@ def test_wrong_passwords_are_said_and_not_which_part_was_wrong(data: Path) -> No
     ]
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.text for answer in answers}) == 1 and "<b>" not in answers[2].text
+
+
+TOO_MANY = "Too many wrong passwords. Try again in 15 minutes."
+
+
+@pytest.mark.parametrize("name", ["ann", "nobody"])
+def test_after_five_wrong_passwords_of_a_name_there_is_a_pause(data: Path, name: str) -> None:
+    app = build_app(tiny(data, host="0.0.0.0"))
+    for number in range(7):  # each from another address: the name is what counts
+        stranger = TestClient(app, follow_redirects=False, client=(f"10.0.0.{number}", 1))
+        password = PASSWORDS["ann"] if number == 6 else "wrong password"
+        answer = stranger.post("/login", data={"user": name, "password": password})
+        assert (answer.status_code, TOO_MANY in answer.text) == ((401, False) if number < 5 else (429, True))
+    assert answer.headers["retry-after"] == "900"
+    bob = TestClient(app, follow_redirects=False, client=("10.0.0.0", 1))
+    assert bob.post("/login", data={"user": "bob", "password": PASSWORDS["bob"]}).status_code == 303
+
+
+def test_after_five_wrong_passwords_from_an_address_there_is_a_pause(data: Path) -> None:
+    found = client(data)
+    answers = [found.post("/login", data={"user": f"u{i}", "password": "wrong password"}) for i in range(5)]
+    answers.append(found.post("/login", data={"user": "ann", "password": PASSWORDS["ann"]}))
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429]
+    assert TOO_MANY in answers[-1].text
+
+
+def test_a_pause_ends_and_is_not_prolonged() -> None:
+    now = [0.0]
+    attempts = Attempts(lambda: now[0])
+    for minute in range(5):
+        now[0] = 60.0 * minute
+        assert attempts.admits("ann", f"10.0.0.{minute}")
+    for seconds, admitted in ((241, False), (240 + 899, False), (240 + 900, True)):
+        now[0] = float(seconds)
+        assert attempts.admits("ann", "10.0.1.1") is admitted
+    attempts.right("ann", "10.0.1.1")
+    now[0] += 901
+    assert attempts.admits("bob", "10.0.0.2")
+    assert set(attempts.times) == {("name", "bob"), ("address", "10.0.0.2")}, "what is over is forgotten"
+
+
+def test_an_account_of_one_s_own_does_not_make_an_address_new() -> None:
+    attempts = Attempts(lambda: 0.0)
+    for number in range(5):
+        assert attempts.admits("bob", "10.0.0.1")
+        attempts.right("bob", "10.0.0.1")
+        assert attempts.admits(f"u{number}", "10.0.0.1")
+    assert not attempts.admits("bob", "10.0.0.1")
 
 
 def test_files_are_the_owner_s_alone(data: Path) -> None:
