@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
-from functools import wraps
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
-from PIL import Image
 
 from apps import views
-from apps.desk import FILES, Desk, Status
+from apps.desk import Desk, Status
+from apps.handlers import CHECKS, DATA, PLAN, QUIET, RESULTS, RUN, chosen, told, user_of
+from apps.outcome import compare_step, others, results_of, results_step
 from apps.terms import FILTERS, HELP, MODELS, NORMALIZATIONS, OPTIMIZERS, PHANTOMS, PROFILES, SEVERITIES
-from audit.errors import AuditError, ConfigError
-from audit.results import AuditResult
-from reports import words
+from audit.errors import ConfigError
 
 TITLE = "Robustness audit"
 TICK = 2.0  # seconds between two looks at the disk
-LOCAL_USER = "local"
 NOTICE = (
     "For research use. Not a medical device: a report supports a review by qualified persons, it does not replace "
     "one."
 )
-STEPS = ("Data", "Checks", "Plan", "Run", "Results", "Compare")
-DATA, CHECKS, PLAN, RUN, RESULTS, COMPARE = range(len(STEPS))
 CHOICES = ("models", "optimizers", "normalizations", "filters", "severities")
-SLIDER = 400  # pixels; as wide in style.css: the picture is square and must not be cut
 NARROW = "() => { if (innerWidth < 800) { document.querySelector('.sidebar.open button')?.click(); } }"
 SHOW_ID = "(id) => { if (id) { history.replaceState(null, '', '?audit=' + id); } return id; }"
-
-
-def user_of(request: gr.Request) -> str:
-    """Who asks: as the login says; on a server without users, one for all."""
-    return getattr(request, "username", None) or LOCAL_USER
-
-
-def told(action: Callable[..., Any]) -> Callable[..., Any]:
-    """What the user can mend is shown as a message; nothing else of an error reaches the page."""
-
-    @wraps(action)
-    def shown(*arguments: Any, **more: Any) -> Any:
-        try:
-            return action(*arguments, **more)
-        except AuditError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-
-    return shown
 
 
 def step_of(desk: Desk, user: str, audit_id: str) -> int:
@@ -76,13 +50,13 @@ def build_page(desk: Desk) -> gr.Blocks:
             history = gr.HTML(elem_id="history")
         gr.HTML(f'<h1>{TITLE}</h1><p class="mute">{NOTICE}</p>')
         head = gr.HTML(elem_id="head")
-        with gr.Walkthrough(selected=DATA) as walk:
-            data_step(desk, current, walk)
-            shown_checks = checks_step(walk)
-            cost = plan_step(desk, current, walk)
-            running, curve = run_step(desk, current)
-            results = results_step(desk, current)
-            compared = compare_step(desk, current)
+        with gr.Tabs(selected=DATA) as steps:
+            data_step(desk, current, steps)
+            shown_checks = checks_step(steps)
+            cost = plan_step(desk, current, steps)
+            running, curve = run_step(desk, current, steps)
+            results_tab, results = results_step(desk, current)
+            compare_tab, compared = compare_step(desk, current)
 
         def refresh(audit_id: str, request: gr.Request) -> list[Any]:
             """What may have changed, from the disk."""
@@ -101,36 +75,33 @@ def build_page(desk: Desk) -> gr.Blocks:
                 curve_of(desk, user, audit_id),
             ]
 
-        def show_results(audit_id: str, request: gr.Request) -> list[Any]:
-            """The results, once they are there."""
+        def show_results(audit_id: str, key: str | None, pair: str | None, request: gr.Request) -> list[Any]:
+            """The results, once they are there; what was picked stays picked."""
             result = desk.results(user_of(request), audit_id) if audit_id else None
-            return results_of(result, audit_id)
+            return results_of(result, audit_id, key, pair)
 
         def open_audit(request: gr.Request) -> tuple[str, Any]:
             """The audit that the address names."""
             audit_id = str(request.query_params.get("audit", ""))
-            if not audit_id:
-                return (
-                    "",
-                    gr.skip(),
-                )  # the step is there: shown anew, it would lose a file that is being chosen
-            return audit_id, gr.Walkthrough(selected=step_of(desk, user_of(request), audit_id))
+            if not audit_id:  # the step is there: shown anew, it would lose a file that is being chosen
+                return "", gr.skip()
+            return audit_id, gr.Tabs(selected=step_of(desk, user_of(request), audit_id))
 
-        def list_others(request: gr.Request) -> Any:
+        def list_others(audit_id: str, request: gr.Request) -> Any:
             """Audits to compare with."""
-            return gr.Dropdown(choices=others(desk, request))
+            return gr.Dropdown(choices=others(desk, user_of(request), audit_id))
 
         live = [history, head, shown_checks, cost, running, curve]
-        options = {"api_visibility": "private", "show_progress": "hidden"}
-        page.load(told(open_audit), None, [current, walk], **options).then(
-            told(refresh), [current], live, **options
-        ).then(told(show_results), [current], results, **options).then(
-            told(list_others), None, [compared], **options
+        asked = [current, *results[-2:]]
+        page.load(told(open_audit), None, [current, steps], **QUIET).then(
+            told(refresh), [current], live, **QUIET
+        ).then(told(show_results), asked, results, **QUIET)
+        timer.tick(told(refresh), [current], live, **QUIET)
+        current.change(told(refresh), [current], live, **QUIET).then(
+            told(show_results), asked, results, **QUIET
         )
-        timer.tick(told(refresh), [current], live, **options)
-        current.change(told(refresh), [current], live, **options).then(
-            told(show_results), [current], results, **options
-        )
+        results_tab.select(told(show_results), asked, results, **QUIET)  # it may have ended meanwhile
+        compare_tab.select(told(list_others), [current], [compared], **QUIET)
         current.change(None, [current], None, js=SHOW_ID)
         page.load(None, None, None, js=NARROW)  # where the list would cover the page
     page.queue(default_concurrency_limit=8)
@@ -144,14 +115,9 @@ def checks_of(desk: Desk, user: str, one: Status) -> str:
     return views.checks(desk.data_check(user, one.id), desk.find(user, one.id).checks)
 
 
-def others(desk: Desk, request: gr.Request) -> list[tuple[str, str]]:
-    """Finished audits of the user, for the comparison."""
-    return [(f"{one.title} ({one.id[:6]})", one.id) for one in desk.history(user_of(request)) if one.verdict]
-
-
-def data_step(desk: Desk, current: gr.Textbox, walk: gr.Walkthrough) -> None:
+def data_step(desk: Desk, current: gr.Textbox, steps: gr.Tabs) -> None:
     """Choose images."""
-    with gr.Step("Data", id=DATA):
+    with gr.Tab("Data", id=DATA):
         gr.Markdown(HELP["data"])
         file = gr.File(label="Images (one ZIP or .npz)", file_types=[".zip", ".npz"], elem_id="upload")
         send = gr.Button("Audit these images", variant="primary", elem_id="send")
@@ -171,13 +137,13 @@ def data_step(desk: Desk, current: gr.Textbox, walk: gr.Walkthrough) -> None:
 
         def send_file(upload: str | None, request: gr.Request) -> tuple[str, Any, Any]:
             audit_id = desk.create(user_of(request), "upload", uploaded(upload) if upload else None)
-            return audit_id, gr.Walkthrough(selected=CHECKS), gr.File(value=None)
+            return audit_id, gr.Tabs(selected=CHECKS), gr.File(value=None)
 
         def take_source(source: str | None, request: gr.Request) -> tuple[str, Any]:
-            return desk.create(user_of(request), source or ""), gr.Walkthrough(selected=CHECKS)
+            return desk.create(user_of(request), source or ""), gr.Tabs(selected=CHECKS)
 
-        send.click(told(send_file), [file], [current, walk, file], api_visibility="private")
-        take.click(told(take_source), [pick], [current, walk], api_visibility="private")
+        send.click(told(send_file), [file], [current, steps, file], **QUIET)
+        take.click(told(take_source), [pick], [current, steps], **QUIET)
         # Not gr.api: it would fetch any file of this server into the cache; a File takes uploads alone.
         asked, made = gr.Textbox(visible=False), gr.Textbox(visible=False)
         gr.Button(visible=False).click(told(create), [asked, file], [made], api_name="create")
@@ -191,18 +157,18 @@ def uploaded(path: str) -> Path:
     return file
 
 
-def checks_step(walk: gr.Walkthrough) -> gr.HTML:
+def checks_step(steps: gr.Tabs) -> gr.HTML:
     """What was found in them."""
-    with gr.Step("Checks", id=CHECKS):
+    with gr.Tab("Checks", id=CHECKS):
         shown = gr.HTML(elem_id="checks")
         go = gr.Button("Go on to the plan", variant="primary", elem_id="to-plan")
-        go.click(lambda: gr.Walkthrough(selected=PLAN), None, walk, api_visibility="private")
+        go.click(lambda: gr.Tabs(selected=PLAN), None, steps, **QUIET)
     return shown
 
 
-def plan_step(desk: Desk, current: gr.Textbox, walk: gr.Walkthrough) -> gr.HTML:
+def plan_step(desk: Desk, current: gr.Textbox, steps: gr.Tabs) -> gr.HTML:
     """Choose what is trained; see what it costs."""
-    with gr.Step("Plan", id=PLAN):
+    with gr.Tab("Plan", id=PLAN):
         profile = gr.Radio(
             [(text, name) for name, text in PROFILES.items()],
             value="quick",
@@ -234,15 +200,15 @@ def plan_step(desk: Desk, current: gr.Textbox, walk: gr.Walkthrough) -> gr.HTML:
             ) -> Any:
                 """Write the plan of an audit and have its time estimated."""
                 lists: list[list[Any]] = [models, optimizers, normalizations, filters, severities]
-                act(user_of(request), audit_id, profile, dict(zip(CHOICES, lists, strict=True)))
+                act(user_of(request), chosen(audit_id), profile, dict(zip(CHOICES, lists, strict=True)))
                 return answer()
 
             return told(plan)
 
         plan = with_choices(desk.estimate_plan, lambda: views.note("Working out the time …", "busy"))
-        begin = with_choices(desk.start_chosen, lambda: gr.Walkthrough(selected=RUN))
-        ask.click(plan, [current, *choices], [cost], api_name="ask", api_visibility="private")
-        start.click(begin, [current, *choices], [walk], api_name="begin", api_visibility="private")
+        begin = with_choices(desk.start_chosen, lambda: gr.Tabs(selected=RUN))
+        ask.click(plan, [current, *choices], [cost], api_name="ask", **QUIET)
+        start.click(begin, [current, *choices], [steps], api_name="begin", **QUIET)
         gr.api(plan, api_name="plan")
     return cost
 
@@ -254,26 +220,27 @@ def boxes(label: str, known: dict[Any, str], value: list[Any], key: str) -> gr.C
     )
 
 
-def run_step(desk: Desk, current: gr.Textbox) -> tuple[gr.HTML, gr.LinePlot]:
+def run_step(desk: Desk, current: gr.Textbox, steps: gr.Tabs) -> tuple[gr.HTML, gr.LinePlot]:
     """Watch it; cancel; go on."""
-    with gr.Step("Run", id=RUN):
+    with gr.Tab("Run", id=RUN):
         running = gr.HTML(elem_id="running")
         curve = gr.LinePlot(
-            x="trainings", y="fitness", color="of each generation", title="Search: fitness by surrogate trainings",
+            x="trainings", y="fitness", color="of each generation", title="Search for pixels",
             x_title="surrogate trainings spent", y_title="fitness", height=220,
         )  # fmt: skip
         with gr.Row():
             cancel = gr.Button("Cancel", variant="stop", elem_id="cancel")
             resume = gr.Button("Go on", elem_id="resume")
+            go = gr.Button("See the results", variant="primary", elem_id="to-results")
 
         def stop(audit_id: str, request: gr.Request) -> str:
             """Stop an audit at the next step; what is done is kept."""
-            desk.cancel(user_of(request), audit_id)
+            desk.cancel(user_of(request), chosen(audit_id))
             return "cancelling"
 
         def start(audit_id: str, request: gr.Request) -> str:
             """Start an audit, or go on with it."""
-            desk.start(user_of(request), audit_id)
+            desk.start(user_of(request), chosen(audit_id))
             return "waiting"
 
         def status(audit_id: str, request: gr.Request) -> dict[str, Any]:
@@ -292,8 +259,9 @@ def run_step(desk: Desk, current: gr.Textbox) -> tuple[gr.HTML, gr.LinePlot]:
                 "verdict": one.verdict,
             }
 
-        cancel.click(told(stop), [current], None, api_name="stop", api_visibility="private")
-        resume.click(told(start), [current], None, api_name="go_on", api_visibility="private")
+        go.click(lambda: gr.Tabs(selected=RESULTS), None, steps, **QUIET)
+        cancel.click(told(stop), [current], None, api_name="stop", **QUIET)
+        resume.click(told(start), [current], None, api_name="go_on", **QUIET)
         for action, name in ((stop, "cancel"), (start, "start"), (status, "status")):
             gr.api(told(action), api_name=name)
     return running, curve
@@ -304,91 +272,13 @@ def curve_of(desk: Desk, user: str, audit_id: str) -> Any:
     import pandas
 
     rows = [
-        {"trainings": e["trainings"], "fitness": e[name], "of each generation": f"{e['attack']}, {name}"}
+        {
+            "trainings": e["trainings"],
+            "fitness": e[name],
+            "of each generation": f"{e['attack'].rpartition('-np')[2]} px, {name}",
+        }
         for e in desk.events(user, audit_id, "generation")
         for name in ("best", "median")
     ]
     frame = pandas.DataFrame(rows, columns=["trainings", "fitness", "of each generation"])
     return frame.astype({"trainings": float, "fitness": float})
-
-
-def results_step(desk: Desk, current: gr.Textbox) -> list[Any]:
-    """Verdict, scores, one condition after the other, pictures, files."""
-    with gr.Step("Results", id=RESULTS):
-        verdict = gr.HTML(elem_id="verdict")
-        files = gr.HTML(elem_id="files")
-        scores = gr.HTML(elem_id="scores")
-        pick = gr.Dropdown([], label="Show one training condition", elem_id="condition")
-        shown = gr.HTML(elem_id="matrix")
-        with gr.Row():
-            pairs = gr.Dropdown([], label="Show one class, unchanged and changed", elem_id="class")
-        slider = gr.ImageSlider(
-            label="unchanged | with the changed pixels", type="pil", height=SLIDER, elem_id="slider"
-        )
-
-        def show(audit_id: str, key: str | None, request: gr.Request) -> str:
-            result = desk.results(user_of(request), audit_id) if audit_id else None
-            return views.condition(result, key or "") if result else ""
-
-        def slide(audit_id: str, key: str | None, request: gr.Request) -> Any:
-            result = desk.results(user_of(request), audit_id) if audit_id else None
-            return pictures(result, key)
-
-        pick.change(told(show), [current, pick], shown, api_visibility="private", show_progress="hidden")
-        pairs.change(told(slide), [current, pairs], slider, api_visibility="private", show_progress="hidden")
-    return [verdict, files, scores, pick, pairs]
-
-
-def results_of(result: AuditResult | None, audit_id: str) -> list[Any]:
-    """Values of the results step."""
-    if result is None:
-        waiting = views.note("Nothing to show yet: results stand here when the audit is done.")
-        return [waiting, "", "", gr.Dropdown(choices=[], value=None), gr.Dropdown(choices=[], value=None)]
-    names = result.dataset.class_names
-    classes = [
-        (f"{names[e.label]}: {words.attack_label(e.attack, e.severity)}", str(number))
-        for number, e in enumerate(result.dataset.examples)
-    ]
-    known = views.conditions(result)
-    return [
-        views.verdict(result),
-        views.downloads(audit_id, FILES),
-        views.scores(result),
-        gr.Dropdown(choices=known, value=known[0][1] if known else None),
-        gr.Dropdown(choices=classes, value=classes[0][1] if classes else None),
-    ]
-
-
-def pictures(result: AuditResult | None, key: str | None) -> tuple[Image.Image, Image.Image] | None:
-    """One class before and after, enlarged without smoothing."""
-    if result is None or key is None or not key.isdigit() or int(key) >= len(result.dataset.examples):
-        return None
-    example = result.dataset.examples[int(key)]
-    found = []
-    for coded in (example.clean_png, example.perturbed_png):
-        with Image.open(io.BytesIO(base64.b64decode(coded))) as image:
-            factor = max(SLIDER // max(image.size), 1)
-            size = (image.width * factor, image.height * factor)
-            found.append(image.convert("RGB").resize(size, Image.Resampling.NEAREST))
-    return found[0], found[1]
-
-
-def compare_step(desk: Desk, current: gr.Textbox) -> gr.Dropdown:
-    """Beside another audit of the same images."""
-    with gr.Step("Compare", id=COMPARE):
-        other = gr.Dropdown([], label="Another audit of the same images", elem_id="other")
-        shown = gr.HTML(elem_id="compared")
-
-        def compare(audit_id: str, other_id: str | None, request: gr.Request) -> str:
-            user = user_of(request)
-            if not audit_id or not other_id:
-                return ""
-            first, second = desk.results(user, audit_id), desk.results(user, other_id)
-            return (
-                views.comparison(first, second)
-                if first and second
-                else views.note("One of them is not done yet.")
-            )
-
-        other.change(told(compare), [current, other], shown, api_visibility="private")
-    return other

@@ -18,8 +18,10 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.middleware.sessions import SessionMiddleware
 
 from apps.accounts import Accounts
+from apps.attempts import PAUSE, Attempts
 from apps.desk import FILES, Desk
-from apps.page import LOCAL_USER, TITLE, build_page
+from apps.handlers import LOCAL_USER
+from apps.page import TITLE, build_page
 from apps.settings import MEGABYTE, ServerSettings
 from audit.config import load_config
 from audit.errors import AuditError, ConfigError
@@ -43,6 +45,10 @@ box-sizing: border-box; }} .bad {{ color: #a33b00; }}</style></head><body><main>
 <form method="post" action="login"><label>User <input name="user" autocomplete="username" required autofocus></label>
 <label>Password <input name="password" type="password" autocomplete="current-password" required></label>
 <button>Log in</button></form></main></body></html>"""
+
+WRONG = '<p class="bad" role="alert">{}</p>'
+NO_SUCH = "No such user, or another password."
+TOO_MANY = f"Too many wrong passwords. Try again in {PAUSE / 60:.0f} minutes."
 
 
 def build_app(settings: ServerSettings) -> FastAPI:
@@ -95,7 +101,8 @@ def add_guard(app: FastAPI, settings: ServerSettings, user_of: UserOf) -> None:
 
 
 def add_login(app: FastAPI, accounts: Accounts) -> None:
-    """Login, logout, and whether the server is up."""
+    """Login, with a pause after wrong passwords; logout; whether the server is up."""
+    attempts = Attempts()
 
     @app.get("/health")
     def health() -> dict[str, str]:
@@ -107,9 +114,13 @@ def add_login(app: FastAPI, accounts: Accounts) -> None:
 
     @app.post("/login")
     def login(request: Request, user: str = Form(), password: str = Form()) -> Response:
+        address = request.client.host if request.client else ""  # as a proxy on this machine says
+        if not attempts.admits(user, address):
+            later = {"Retry-After": f"{PAUSE:.0f}"}
+            return HTMLResponse(LOGIN.format(title=TITLE, message=WRONG.format(TOO_MANY)), 429, later)
         if not accounts.knows(user, password):
-            wrong = '<p class="bad" role="alert">No such user, or another password.</p>'
-            return HTMLResponse(LOGIN.format(title=TITLE, message=wrong), 401)
+            return HTMLResponse(LOGIN.format(title=TITLE, message=WRONG.format(NO_SUCH)), 401)
+        attempts.right(user, address)
         request.session["user"] = user
         return RedirectResponse(".", 303)
 

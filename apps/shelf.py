@@ -5,7 +5,7 @@ audits/ID/about.json     owner, title, source
           upload/        the images as they came, moved out of the page's cache
           config.yaml    the plan
           estimate.json  what the plan costs
-          checks/        what was found in the data
+          checks/        what was found in the data, as a record and as pictures
           run/           the run directory of the audit
 """
 
@@ -30,6 +30,7 @@ Kind = Literal["check", "estimate", "audit"]
 State = Literal["queued", "working", "done", "refused", "failed", "cancelled"]
 ID = re.compile(r"[0-9a-f]{20}")
 TITLE = 80  # signs
+SHORTCUT_MAP = "shortcut-map.svg"  # in checks/
 
 
 class NotYoursError(AuditError):

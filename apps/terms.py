@@ -36,6 +36,7 @@ HELP = {
     "normalizations": "A simple defence: image values are shifted and scaled before the network sees them.",
     "filters": "Defences that smooth or recompress every image before training and testing.",
     "severities": "How many pixels per class are changed in the training images. One is the smallest attack.",
+    "compare": "Your finished audits. Numbers of two audits can stand side by side where their images are the same.",
     "profile": "How much time the audit may take, and so how far its numbers can be trusted.",
 }
 UNTESTED = (

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from apps.desk import Status
+from apps.shelf import SHORTCUT_MAP
 from apps.terms import UNTESTED
-from audit.check import DataCheck
+from audit.check import CONTACT_SHEET, DataCheck
 from audit.results import AuditResult, ConditionSummary
 from reports import lookups, words
 from reports.sections import VERDICT_TEXTS
@@ -25,6 +26,11 @@ STATES = {
     "cancelled": "cancelled",
 }
 KINDS = {"check": "looking at the data", "estimate": "working out the time", "audit": "audit"}
+SHOWN_FINDINGS = 12
+MAP_HELP = (
+    "The mean image of each class. Rings and boxes in orange mark pixels that images of one class share and others do "
+    "not; blue marks padding. Look there in single images: a mark that belongs to no tissue has to be explained first."
+)
 MARKS = {"pass": "ok", "warn": "warn", "fail": "bad", "not run": "mute"}
 
 
@@ -37,9 +43,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "")
     """A table of escaped cells."""
     top = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    inside = f"{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="wide"><table class="plain">{inside}</table></div>'
+    title = f'<p class="caption">{escape(caption)}</p>' if caption else ""  # outside: it is read whole
+    inside = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return title + wide(f'<table class="plain">{inside}</table>', caption or ", ".join(head))
+
+
+def wide(inside: str, label: str) -> str:
+    """What may be wider than a small screen scrolls in a box of its own, by keyboard too."""
+    return f'<div class="wide" tabindex="0" role="group" aria-label="{escape(label)}">{inside}</div>'
 
 
 def history(found: Sequence[Status], current: str) -> str:
@@ -94,17 +105,47 @@ def checks(found: DataCheck | None, folder: Path) -> str:
         if data.synthetic
         else ""
     )
-    sheet = folder / "contact-sheet.png"
-    picture = ""
-    if sheet.is_file():
-        coded = base64.b64encode(sheet.read_bytes()).decode()
-        picture = f'<img class="sheet" alt="Some training images of each class" src="data:image/png;base64,{coded}">'
     return (
         f"{synthetic}{table(['class', *data.counts], counts, 'Images by class and split')}"
-        '<div class="wide"><table class="plain"><caption>Checks</caption><thead><tr><th scope="col">check</th>'
-        '<th scope="col">result</th><th scope="col">finding</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>{picture}"
+        '<p class="caption">Checks</p><table class="plain checks" aria-label="Checks"><thead><tr>'
+        '<th scope="col">check</th><th scope="col">result</th><th scope="col">finding</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>{shortcuts(found, folder)}"
+        f"{picture(folder / CONTACT_SHEET, 'Some training images of each class')}"
     )
+
+
+def shortcuts(found: DataCheck, folder: Path) -> str:
+    """Where in the images the shortcut scan found what gives a class away, and what it cannot see."""
+    scan = found.scan
+    told = words.capital(scan.sentence) + "."
+    if scan.status == "not run":
+        body = note(f"Not looked for. {told}", "warn")
+    elif not scan.findings:
+        body = note(told, "ok")
+    else:
+        check = next(check for check in found.checks if check.name == "shortcuts")
+        more = len(check.details) - SHOWN_FINDINGS
+        caption = f"Places, the most widespread first{f'; {more} more' if more > 0 else ''}"
+        body = (
+            f"<p>{escape(MAP_HELP)}</p>"
+            f"{picture(folder / SHORTCUT_MAP, 'Mean image of each class with the places that give it away')}"
+            f"{table(check.header, check.details[:SHOWN_FINDINGS], caption)}"
+        )
+    limits = "".join(f"<li>{escape(limit)}</li>" for limit in scan.limits)
+    unseen = (
+        f"<details><summary>What the scan cannot see</summary><ul>{limits}</ul></details>" if limits else ""
+    )
+    return f"<h3>Where images give their class away</h3>{body}{unseen}"
+
+
+def picture(file: Path, alternative: str) -> str:
+    """An image of the disk as part of the page; scripts in it would not run. Nothing where it is not there."""
+    if not file.is_file():
+        return ""
+    kind = "svg+xml" if file.suffix == ".svg" else "png"
+    coded = base64.b64encode(file.read_bytes()).decode()
+    image = f'<img class="sheet" alt="{escape(alternative)}" src="data:image/{kind};base64,{coded}">'
+    return wide(image, alternative)
 
 
 def files(names: Sequence[str], affected: int) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.settings import ServerSettings
-from apps.shelf import AuditFolder, Kind
+from apps.shelf import SHORTCUT_MAP, AuditFolder, Kind
 from audit.config import load_written_config
 from audit.errors import AuditError, DataError
 from audit.run_lock import held
@@ -22,6 +23,7 @@ from audit.store import RunStore, write_atomic
 
 if TYPE_CHECKING:
     from audit.attack.perturbation import Artefact
+    from audit.check import DataCheck
     from audit.data.dataset import ImageDataset
     from audit.plan import AttackSpec, AuditPlan, Cell
     from audit.results import CellResult, EpochReading, Generation
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 WAIT = 30.0  # seconds that the job before this one may take to end
 EVERY = 0.5  # seconds between two notes of progress
 CALLED = "audit in the browser"
+SAID_HERE = {  # options of the command line, as a user of the page can follow them
+    r"raise (data\.quotas\.\w+) if you trust it": r"who runs this server can raise \1",
+    r"choose another --out, or say --fresh to begin anew": "start a new audit",
+}
 
 
 class Notes:
@@ -103,7 +109,7 @@ def load(folder: AuditFolder, config: AuditConfig, notes: Notes) -> ImageDataset
 
 
 def check(folder: AuditFolder, settings: ServerSettings, notes: Notes) -> None:
-    """Look at the data: `checks/check.json` and a contact sheet."""
+    """Look at the data: `checks/check.json`, a contact sheet, and a map of what the shortcut scan found."""
     from audit.check import CONTACT_SHEET, check_data
     from audit.data.stored import load_as_stored
     from reports.figure_contact import write_contact_sheet
@@ -114,6 +120,22 @@ def check(folder: AuditFolder, settings: ServerSettings, notes: Notes) -> None:
     stored = load_as_stored(looked, notes.images, probe=dataset)
     found = check_data(dataset, stored, CALLED, folder.checks, notes.checks, notes.scanning)
     write_contact_sheet(found.dataset, folder.checks / CONTACT_SHEET)
+    draw_map(found, folder.checks / SHORTCUT_MAP)
+
+
+def draw_map(found: DataCheck, path: Path) -> None:
+    """The map of the shortcut scan as the report has it; no file where nothing was found. Drawn here: a page that is
+    looked at asks every two seconds."""
+    import matplotlib
+
+    from reports.figure_scan import draw_maps
+    from reports.style import figure_settings
+
+    if found.scan.findings and found.scan.maps:
+        names = found.dataset.class_names
+        with matplotlib.rc_context(figure_settings(names)):  # type: ignore[arg-type]
+            drawing = draw_maps(found.scan, names)
+            drawing.savefig(path, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.05)
 
 
 def planned(folder: AuditFolder, settings: ServerSettings, notes: Notes) -> tuple[AuditPlan, ImageDataset]:
@@ -155,13 +177,15 @@ JOBS = {"check": check, "estimate": estimate, "audit": audit}
 
 
 def without_paths(message: str, folder: AuditFolder, settings: ServerSettings) -> str:
-    """A message as the page may show it: names of files, no places on this server."""
+    """A message as the page may show it: names of files, no places on this server, no options."""
     with contextlib.suppress(AuditError):
         data = folder.data_path(settings)
         if data is not None:
             message = message.replace(f"{data}/", "").replace(str(data), data.name)
     for place in (folder.run, folder.checks, folder.upload, folder.path, settings.data):
         message = message.replace(f"{place}/", "").replace(str(place), "this audit")
+    for remedy, here in SAID_HERE.items():
+        message = re.sub(remedy, here, message)
     return message
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +14,12 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from apps.settings import ServerSettings
+from apps.shelf import AuditFolder
 
 TINY = {
     "data.n_train": 80,
@@ -48,12 +53,12 @@ def tiny(data: Path, **more: object) -> ServerSettings:
     return settings
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = LONG) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = LONG, every: float = 0.2) -> None:
     """Raises AssertionError where it does not come true."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
-        time.sleep(0.2)
+        time.sleep(every)
 
 
 @contextlib.contextmanager
@@ -65,6 +70,18 @@ def worker(data: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         process.wait(90)
+
+
+def pause_in_mid_run(folder: AuditFolder) -> int:
+    """Stop the process of an audit once its first training is kept, however quick it is; its id, for SIGCONT."""
+    wait_for(lambda: any((folder.run / "cells").glob("*")), every=0.01)
+    asked = f"apps.work\0audit\0{folder.path}\0".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if asked in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGSTOP)
+                return int(process.name)
+    raise AssertionError("it ended before it was stopped")
 
 
 def free_port() -> int:
@@ -114,3 +131,27 @@ def zipped(folder: Path, target: Path) -> Path:
             if file.is_file():
                 archive.write(file, file.relative_to(folder))
     return target
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """Chromium of the system; in CI its absence fails."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(
+        (found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None
+    )
+    assert program is not None, "chromium is not installed: apt-get install chromium"
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def visit(browser: Any, address: str, width: int = 1280, selector: str = "#history li, #history p") -> Any:
+    """A visit of its own, as of another person on another machine, once the page listens."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(LONG * 1000)
+    page = context.new_page()
+    page.goto(address)
+    page.locator(selector).first.wait_for(state="attached")
+    return page

@@ -17,8 +17,10 @@ from PIL import Image
 from apps import views
 from apps.accounts import Accounts
 from apps.desk import Desk, csv_cell, scores_csv
-from apps.shelf import NotYoursError
+from apps.handlers import chosen
+from apps.shelf import SHORTCUT_MAP, NotYoursError
 from apps.terms import overrides
+from apps.work import without_paths
 from audit.errors import ConfigError
 from audit.run_lock import held
 from tests.app_parts import CHOICES, tiny, wait_for, worker, zipped
@@ -31,13 +33,15 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def class_folders(root: Path, n: int = 16) -> Path:
-    """Grey images in two class folders: bright and dark halves."""
+    """Grey images in two class folders: bright and dark halves; a white pixel in the dark half of all of one class."""
     rng = np.random.default_rng(0)
     for name, half in (("left & <b>", slice(0, 12)), ("right", slice(12, 24))):
         (root / name).mkdir(parents=True)
         for i in range(n):
             image = rng.integers(0, 60, (24, 24), dtype=np.uint8)
             image[:, half] += 120
+            if name == "right":
+                image[20, 3] = 255
             Image.fromarray(image).save(root / name / f"p{i}.png")
     return root
 
@@ -60,6 +64,8 @@ def test_from_images_to_a_report(desk: Desk, tmp_path: Path) -> None:
         assert check is not None and check.dataset.class_names == ["left & <b>", "right"]
         html = views.checks(check, desk.find("ann", audit_id).checks)
         assert "left &amp; &lt;b&gt;" in html and "<b>right" not in html and "data:image/png" in html
+        assert "<td>right</td><td>pixel</td><td>20</td><td>3</td>" in html and "data:image/svg+xml" in html
+        assert "<script" not in (desk.find("ann", audit_id).checks / SHORTCUT_MAP).read_text()
         desk.estimate_plan("ann", audit_id, "quick", CHOICES)
         wait_for(lambda: state_of(desk, audit_id) == "estimate done")
         cost = desk.estimate("ann", audit_id)
@@ -226,6 +232,14 @@ def test_bad_archives_are_refused_by_name_and_without_paths(desk: Desk, tmp_path
         assert escape(job.message) in views.state(desk.status("ann", one))
 
 
+def test_remedies_are_those_of_the_page(desk: Desk) -> None:
+    folder = desk.find("ann", desk.create("ann", "phantom:oct"))
+    said = f"{folder.run}: begun by another version of this program; choose another --out, or say --fresh to begin anew"
+    assert without_paths(said, folder, desk.settings) == (
+        "this audit: begun by another version of this program; start a new audit"
+    )
+
+
 def test_names_of_code_are_no_choice() -> None:
     for name, value in (("models", "os:system"), ("filters", "nothing"), ("severities", 11)):
         with pytest.raises(ValueError, match=f"{value} cannot be chosen here"):
@@ -242,6 +256,12 @@ def test_sources_that_are_not_offered(desk: Desk) -> None:
     with pytest.raises(ConfigError) as refusal:
         desk.create("ann", "upload")
     assert str(refusal.value) == "no file: choose a ZIP or .npz first"
+
+
+def test_without_images_there_is_nothing_to_plan() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        chosen("")
+    assert str(refusal.value) == "there are no images yet; choose them in the step Data first"
 
 
 # ---- kept and swept
