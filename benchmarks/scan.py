@@ -1,13 +1,14 @@
 """Evidence for the shortcut scan: false alarms on clean images, recall of planted marks, time and memory.
 
     python benchmarks/scan.py --data oct=PATH.npz,derm=PATH.npz,mnist=PATH.npz,cifar=PATH.npz
-        [--parts alarms,recall,speed] [--resplits 200] [--repeats 5] [--folder scan-benchmark]
+        [--parts alarms,recall,speed,few] [--resplits 200] [--repeats 5] [--folder scan-benchmark]
 
 Images at the resolution in which they are stored. Phantoms (synthetic) are always among the sets. Clean sets are split
 anew, patients together, into the share that is scanned and the rest; findings of edits are false alarms. Planted: every
 class gets marks at places of its own; a class counts as found where a finding of that class lies within two pixels of a
 mark. Other findings of edits are counted, too. Speed: 10,000 noisy phantoms of 224 x 224 pixels, grey and colour, each
-in a process of its own; memory is the peak of that process, images included.
+in a process of its own; memory is the peak of that process, images included. Few: 20 phantoms of 496 x 496 pixels, with
+the measured limits, against as many scans that each count everything anew; the two must agree.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from audit.data.dataset import SPLITS, ImageDataset, Images, Labels
 from audit.data.npz import read_npz
 from audit.data.phantoms import make_phantoms
+from audit.scan.limits import PLANS, SEED, detection_limits, found_classes
 from audit.scan.plants import Plan, Planted, plant
-from audit.scan.scan import Scan, scan_images
+from audit.scan.scan import Scan, look_at, scan_images
 from benchmarks.strength import decoded
 
 SCANNED = 0.72  # of the patients or images of a resplit: what training and validation hold of the OCT set
 NEAR = 2  # pixels between a finding and a mark that count as found
 SHARES, COUNTS = (1.0, 0.3, 0.1, 0.03), (1, 2, 5, 10)
+FEW_REPEATS = 3
 CONTRASTS = (255.0, 64.0, 32.0, 16.0, 8.0, 4.0)
 
 
@@ -190,6 +193,31 @@ def speed(channels: int) -> dict[str, object]:
     }
 
 
+def few() -> dict[str, object]:
+    """The limits measured on few large images, and the same by scans from scratch, in turn."""
+    data = make_phantoms("oct", 496, 20, 0, 4, 0)
+    images, labels, classes = data.train.images, data.train.labels, len(data.class_names)
+    times: dict[str, list[float]] = {"one scan": [], "limits": [], "limits from scratch": []}
+    for _ in range(FEW_REPEATS):
+        started = time.perf_counter()
+        look = look_at(images, labels, None, classes)
+        times["one scan"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        found = [limit.found for limit in detection_limits(look)]
+        times["limits"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        plain = []
+        for number, plan in enumerate(PLANS):
+            planted = plant(images, labels, classes, plan, SEED + number)
+            scan = scan_images(planted.images, labels, None, classes)
+            plain.append(len(found_classes(scan, planted, NEAR)))
+        times["limits from scratch"].append(time.perf_counter() - started)
+        assert plain == found
+    seconds = {name: f"{min(one):.1f}-{max(one):.1f}" for name, one in times.items()}
+    ratio = min(times["limits from scratch"]) / min(times["limits"])
+    return {"images": "x".join(map(str, images.shape)), **seconds, "ratio of the shortest": f"{ratio:.1f}"}
+
+
 def plans() -> list[Plan]:
     """Shares by contrast with one pixel; shares by count at full contrast; the other kinds by share."""
     found = [Plan("pixel", 1, share, contrast) for share, contrast in itertools.product(SHARES, CONTRASTS)]
@@ -223,6 +251,9 @@ def main() -> None:
         if part == "speed":
             with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as workers:
                 print_table(list(workers.map(speed, (1, 3))))
+            continue
+        if part == "few":
+            print_table([few()])
             continue
         rows: list[dict[str, object]] = []
         for source in pools(options.data, options.folder):

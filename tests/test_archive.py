@@ -211,7 +211,12 @@ def test_files_that_share_their_bytes(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive at all", packed({"A/1": b"1"})[:-9]])
+# Named: a packed file holds the time, and parallel workers must collect equal names.
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04", b"no archive at all", packed({"A/1": b"1"})[:-9]],
+    ids=["empty", "start", "text", "cut short"],
+)
 def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
     assert refused(content, tmp_path) == (
         "eyes.zip: not a readable ZIP archive (damaged or cut short); pack the folder again"

@@ -23,9 +23,7 @@ BIN = 8  # grey levels: values as JPEG spreads them
 MOVES = 1.25  # images within a pixel, over those at one position, for a mark that moves
 MOST = 2000  # candidates of a family; the strongest are kept
 FEW = 32  # one cell in so many: below, looking around each is faster than filtering all
-REACH = (
-    WINDOW // 2 + 1
-)  # pixels from which counts tell whether a cell stands out, of marks that move one more
+REACH = WINDOW // 2 + 1  # pixels from which counts tell whether a cell stands out; marks that move: one more
 
 Floats = npt.NDArray[np.float32]
 Flat = npt.NDArray[np.int64]  # positions in a flattened array
