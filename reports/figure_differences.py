@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from audit.errors import ConfigError
 from audit.gate.record import Comparison, DifferenceRow
-from audit.gate.words import SHARES, interval, measured
+from audit.gate.words import SHARES, interval, measured, titled
 from reports.canvas import new_drawing, shorten
 from reports.style import ALERT, INK, MUTED, figure_settings
 
@@ -39,11 +39,8 @@ def draw_differences(found: Comparison, path: Path) -> None:
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g}".replace("-", "−"))
         axes.set_xlabel("accuracy on unchanged test images, first audit − second audit, percentage points")
-        axes.set_title(
-            f"Differences on {shorten(found.dataset, 60)}", loc="left", fontsize=9, fontweight="bold"
-        )
-        if found.synthetic:
-            axes.set_title("synthetic phantoms", loc="right", fontsize=7, color=ALERT)
+        data = shorten(titled(found.dataset, found.synthetic), 60)
+        axes.set_title(f"Differences on {data}", loc="left", fontsize=9, fontweight="bold")
         first = rows[0].difference
         images = first.n_images if first else 0
         drawing.supxlabel(
