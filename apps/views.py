@@ -12,6 +12,11 @@ from apps.desk import Status
 from apps.shelf import SHORTCUT_MAP
 from apps.terms import UNTESTED
 from audit.check import CONTACT_SHEET, DataCheck
+from audit.errors import ConfigError
+from audit.gate.compare import compare
+from audit.gate.record import DifferenceRow
+from audit.gate.snapshot import snapshot_of
+from audit.gate.words import interval, value
 from audit.results import AuditResult, ConditionSummary
 from reports import lookups, words
 from reports.sections import VERDICT_TEXTS
@@ -30,6 +35,10 @@ SHOWN_FINDINGS = 12
 MAP_HELP = (
     "The mean image of each class. Rings and boxes in orange mark pixels that images of one class share and others do "
     "not; blue marks padding. Look there in single images: a mark that belongs to no tissue has to be explained first."
+)
+COMPARED = (
+    "Accuracy on unchanged test images; differences in percentage points, scores as they are: this audit minus the "
+    "other, with 95 % intervals. Readings are corrected for the number of rows."
 )
 MARKS = {"pass": "ok", "warn": "warn", "fail": "bad", "not run": "mute"}
 
@@ -285,17 +294,31 @@ def comparison(first: AuditResult, second: AuditResult) -> str:
         return note("These audits are of other images: their numbers cannot be compared.", "warn")
     if first.protocol_version != second.protocol_version:
         return note("These audits were measured by other rules: their numbers cannot be compared.", "warn")
-    places = {(c.pair, c.attack, c.severity): c for c in second.conditions}
+    try:
+        found = compare(snapshot_of(first), snapshot_of(second))
+    except ConfigError:
+        return note(
+            "These audits looked for the worst pixels in other ways: they cannot be compared.", "warn"
+        )
+    if not found.rows:
+        return note("The two audits share no condition.", "warn")
     rows = [
         [
-            f"{words.pair_cell(c.pair)}, {words.attack_label(c.attack, c.severity)}",
-            words.percent_interval(c.accuracy),
-            words.percent_interval(places[key].accuracy),
+            f"{words.pair_cell(one.pair)}, {compared_measure(one)}",
+            value(one.measure, one.first),
+            value(one.measure, one.second),
+            interval(one.measure, one.difference),
+            f"{one.reading}: {one.reason}" if one.reason else one.reading,
         ]
-        for c in first.conditions
-        if (key := (c.pair, c.attack, c.severity)) in places
+        for one in found.rows
     ]
-    if not rows:
-        return note("The two audits share no condition.", "warn")
-    caption = "Accuracy on unchanged test images. Where intervals overlap, no difference is shown"
-    return table(["condition", "this audit", "the other"], rows, caption)
+    head = ["condition", "this audit", "the other", "difference (95 %)", "reading"]
+    notes = "".join(note(text) for text in found.notes)
+    return table(head, rows, COMPARED) + notes
+
+
+def compared_measure(one: DifferenceRow) -> str:
+    """'EvoShift, 1 pixel', 'robustness score'."""
+    if one.measure == "robustness_score":
+        return "robustness score"
+    return words.attack_label(one.attack, one.severity)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from audit.gate.record import Comparison, DifferenceRow, GateCheck, GateResult
-from audit.gate.words import interval, limit, measured, titled, value
+from audit.gate.words import condition, interval, limit, titled, value
 
 STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red"}
 LOG_WIDTH = 150
@@ -70,7 +70,7 @@ def show_comparison(console: Console, found: Comparison) -> None:
     table.add_column("reading", overflow="fold")
     for one in found.rows:
         cells = [
-            f"{one.condition}; {measured(one)}",
+            condition(one),
             value(one.measure, one.first),
             value(one.measure, one.second),
             interval(one.measure, one.difference),
@@ -82,7 +82,7 @@ def show_comparison(console: Console, found: Comparison) -> None:
     withheld: dict[str, list[str]] = {}
     for one in found.rows:
         if one.reason:
-            withheld.setdefault(one.reason, []).append(f"{one.condition}, {measured(one)}")
+            withheld.setdefault(one.reason, []).append(condition(one))
     notes = [f"Withheld: {reason} ({'; '.join(which)})." for reason, which in withheld.items()]
     for name, left in (("first", found.only_first), ("second", found.only_second)):
         if left:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from audit.errors import ConfigError
 from audit.gate.record import Comparison, DifferenceRow
-from audit.gate.words import SHARES, interval, measured, titled
+from audit.gate.words import SHARES, condition, interval, titled
 from reports.canvas import new_drawing, shorten
 from reports.style import ALERT, INK, MUTED, figure_settings
 
@@ -33,7 +33,7 @@ def draw_differences(found: Comparison, path: Path) -> None:
         axes.axvline(0, color=MUTED, linewidth=0.8)
         for place, one in enumerate(rows):
             draw_row(axes, place, one)
-        axes.set_yticks(range(len(rows)), [shorten(f"{one.condition}; {measured(one)}", 48) for one in rows])
+        axes.set_yticks(range(len(rows)), [shorten(condition(one), 48) for one in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

@@ -319,4 +319,9 @@ def test_audits_of_other_images_are_not_compared() -> None:
     assert "cannot be compared" in views.comparison(first, other)
     other = first.model_copy(update={"protocol_version": 1})
     assert "other rules" in views.comparison(first, other)
-    assert views.comparison(first, first).count("<tr>") == 1 + len(first.conditions)
+    config = {**first.config, "search": {"generations": 99}}
+    assert "in other ways" in views.comparison(first, first.model_copy(update={"config": config}))
+    shown = views.comparison(first, first)
+    scored = sum(not row.is_baseline for row in first.scores)
+    assert shown.count("<tr>") == 1 + len(first.conditions) + scored
+    assert shown.count("<td>same</td>") == len(first.conditions) + scored

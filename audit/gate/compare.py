@@ -63,19 +63,18 @@ def row(
     pair, attack, severity = key
     rule = Rule(measure=measure, attack=attack if measure == "accuracy" else EVOSHIFT, tolerance=0)
     spreads = (spread.clean, spread.attacked)
-    condition = ", ".join(pair)
     try:
         one, other = [quantity(first, key, rule, spreads)], [quantity(second, key, rule, spreads)]
     except NotMeasured as missing:
         return DifferenceRow(
-            condition=condition, attack=attack, severity=severity, measure=measure, first=None, second=None,
+            pair=pair, attack=attack, severity=severity, measure=measure, first=None, second=None,
             difference=None, reading="withheld", reason=str(missing),
         )  # fmt: skip
     found = difference(one, other, draws)
     same = one[0].cells == other[0].cells
     unfit = "" if same else withheld(one, other, ("the first audit", "the second audit"))
     return DifferenceRow(
-        condition=condition,
+        pair=pair,
         attack=attack,
         severity=severity,
         measure=measure,

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from audit.recipe import Record
+from audit.recipe import Pair, Record
 from audit.results import Interval
 
 Status = Literal["pass", "fail", "inconclusive", "error"]
@@ -64,7 +64,7 @@ class GateResult(Record):
 class DifferenceRow(Record):
     """A measure of one condition in two audits."""
 
-    condition: str  # 'resnet50, adam, none'
+    pair: Pair
     attack: str
     severity: int
     measure: str

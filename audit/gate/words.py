@@ -49,6 +49,11 @@ def limit(check: GateCheck) -> str:
     return f"{sign} {factor * check.limit:+.{digits}f}".replace("-", "−").replace("+", "")
 
 
+def condition(one: DifferenceRow) -> str:
+    """'resnet50, adam, none; evoshift, 1 px'."""
+    return f"{', '.join(one.pair)}; {measured(one)}"
+
+
 def measured(one: DifferenceRow) -> str:
     """'robustness score'; 'evoshift, 1 px'; 'clean'."""
     if one.measure == "robustness_score":
