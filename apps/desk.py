@@ -67,6 +67,8 @@ class Desk:
             if upload is None:
                 raise ConfigError("no file: choose a ZIP or .npz first")
             return self.create_from_upload(user, upload)
+        if not source:
+            raise ConfigError("nothing is chosen; choose images of this server first")
         kind, _, name = source.partition(":")
         if not (
             (kind == "phantom" and name in PHANTOMS) or (kind == "folder" and name in self.settings.folders)

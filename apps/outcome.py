@@ -25,11 +25,15 @@ def results_step(desk: Desk, current: gr.Textbox) -> tuple[gr.Tab, list[Any]]:
         verdict = gr.HTML(elem_id="verdict")
         files = gr.HTML(elem_id="files")
         scores = gr.HTML(elem_id="scores")
-        pick = gr.Dropdown([], label="Show one training condition", elem_id="condition")
+        pick = gr.Dropdown([], label="Show one training condition", elem_id="condition", visible=False)
         shown = gr.HTML(elem_id="matrix")
         with gr.Row():
-            pairs = gr.Dropdown([], label="Show one class, unchanged and changed", elem_id="class")
-        slider = gr.ImageSlider(label="unchanged | changed", type="pil", height=SLIDER, elem_id="slider")
+            pairs = gr.Dropdown(
+                [], label="Show one class, unchanged and changed", elem_id="class", visible=False
+            )
+        slider = gr.ImageSlider(
+            label="unchanged | changed", type="pil", height=SLIDER, elem_id="slider", visible=False
+        )
 
         def show(audit_id: str, key: str | None, request: gr.Request) -> str:
             result = desk.results(user_of(request), audit_id) if audit_id else None
@@ -37,7 +41,8 @@ def results_step(desk: Desk, current: gr.Textbox) -> tuple[gr.Tab, list[Any]]:
 
         def slide(audit_id: str, key: str | None, request: gr.Request) -> Any:
             result = desk.results(user_of(request), audit_id) if audit_id else None
-            return pictures(result, key)
+            found = pictures(result, key)
+            return gr.ImageSlider(found, visible=found is not None)
 
         pick.change(told(show), [current, pick], shown, **QUIET)
         pairs.change(told(slide), [current, pairs], slider, **QUIET)
@@ -64,9 +69,10 @@ def results_of(result: AuditResult | None, audit_id: str, key: str | None, pair:
 
 
 def picker(choices: list[tuple[str, str]], picked: str | None) -> gr.Dropdown:
-    """What may be picked; the first of it, where nothing is picked."""
+    """What may be picked; the first of it, where nothing is picked; not there where there is nothing to pick."""
     values = [value for _, value in choices]
-    return gr.Dropdown(choices=choices, value=picked if picked in values else values[0] if values else None)
+    value = picked if picked in values else values[0] if values else None
+    return gr.Dropdown(choices=choices, value=value, visible=bool(choices))
 
 
 def pictures(result: AuditResult | None, key: str | None) -> tuple[Image.Image, Image.Image] | None:

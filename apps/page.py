@@ -160,7 +160,7 @@ def uploaded(path: str) -> Path:
 def checks_step(steps: gr.Tabs) -> gr.HTML:
     """What was found in them."""
     with gr.Tab("Checks", id=CHECKS):
-        shown = gr.HTML(elem_id="checks")
+        shown = gr.HTML(views.checks(None, Path()), elem_id="checks")
         go = gr.Button("Go on to the plan", variant="primary", elem_id="to-plan")
         go.click(lambda: gr.Tabs(selected=PLAN), None, steps, **QUIET)
     return shown
@@ -223,10 +223,13 @@ def boxes(label: str, known: dict[Any, str], value: list[Any], key: str) -> gr.C
 def run_step(desk: Desk, current: gr.Textbox, steps: gr.Tabs) -> tuple[gr.HTML, gr.LinePlot]:
     """Watch it; cancel; go on."""
     with gr.Tab("Run", id=RUN):
-        running = gr.HTML(elem_id="running")
+        running = gr.HTML(
+            views.note("An audit can be watched here once it was started in the step Plan."),
+            elem_id="running",
+        )
         curve = gr.LinePlot(
             x="trainings", y="fitness", color="of each generation", title="Search for pixels",
-            x_title="surrogate trainings spent", y_title="fitness", height=220,
+            x_title="surrogate trainings spent", y_title="fitness", height=220, visible=False,
         )  # fmt: skip
         with gr.Row():
             cancel = gr.Button("Cancel", variant="stop", elem_id="cancel")
@@ -268,7 +271,7 @@ def run_step(desk: Desk, current: gr.Textbox, steps: gr.Tabs) -> tuple[gr.HTML, 
 
 
 def curve_of(desk: Desk, user: str, audit_id: str) -> Any:
-    """Best and median fitness by trainings, as a table for the plot."""
+    """Best and median fitness by trainings; no plot while there is nothing to see."""
     import pandas
 
     rows = [
@@ -281,4 +284,4 @@ def curve_of(desk: Desk, user: str, audit_id: str) -> Any:
         for name in ("best", "median")
     ]
     frame = pandas.DataFrame(rows, columns=["trainings", "fitness", "of each generation"])
-    return frame.astype({"trainings": float, "fitness": float})
+    return gr.LinePlot(frame.astype({"trainings": float, "fitness": float}), visible=bool(rows))

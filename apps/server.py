@@ -41,7 +41,10 @@ LOGIN = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{ti
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 :root {{ color-scheme: light dark; }} body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 22rem; margin: 4rem auto;
 padding: 0 1rem; }} input, button {{ font: inherit; width: 100%; padding: .5rem; margin: .25rem 0 1rem;
-box-sizing: border-box; }} .bad {{ color: #a33b00; }}</style></head><body><main><h1>{title}</h1>{message}
+box-sizing: border-box; }} button {{ background: #1f4e79; color: #fff; border: 0;
+border-radius: .3rem; }} .bad {{ color: #a33b00; }} @media (prefers-color-scheme: dark) {{ :root {{
+background: #121212; }} .bad {{ color: #ff9d6b; }} }}
+</style></head><body><main><h1>{title}</h1>{message}
 <form method="post" action="login"><label>User <input name="user" autocomplete="username" required autofocus></label>
 <label>Password <input name="password" type="password" autocomplete="current-password" required></label>
 <button>Log in</button></form></main></body></html>"""

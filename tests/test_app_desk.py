@@ -249,13 +249,16 @@ def test_names_of_code_are_no_choice() -> None:
 
 
 def test_sources_that_are_not_offered(desk: Desk) -> None:
-    for source in ("folder:secret", "phantom:x", "/etc", ""):
+    for source in ("folder:secret", "phantom:x", "/etc"):
         with pytest.raises(ConfigError) as refusal:
             desk.create("ann", source)
         assert str(refusal.value) == f"{source}: no such source; choose one on the page"
     with pytest.raises(ConfigError) as refusal:
         desk.create("ann", "upload")
     assert str(refusal.value) == "no file: choose a ZIP or .npz first"
+    with pytest.raises(ConfigError) as refusal:
+        desk.create("ann", "")
+    assert str(refusal.value) == "nothing is chosen; choose images of this server first"
 
 
 def test_without_images_there_is_nothing_to_plan() -> None:

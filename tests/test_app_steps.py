@@ -81,6 +81,7 @@ def test_killed_in_mid_run_it_is_found_again_and_two_tabs_see_the_same(browser: 
     for page in pages:
         page.locator("#running p", has_text=f"{len(kept)} of 6 trainings").wait_for()
         assert page.locator("#running tbody tr").count() == len(kept)
+    assert serious(pages[0]) == set()
     site.kill()
     site.start()
     for page in pages:
@@ -132,6 +133,15 @@ def test_each_step_is_for_everybody_and_fits(browser: Any, finished: Site, theme
     assert page.get_by_alt_text(MAP).evaluate("image => image.naturalWidth") > 100
     assert page.locator("#checks").get_by_text("left & <b>", exact=True).count() == 2, "counts, places"
     assert page.locator("b", has_text="right").count() == 0, "a class name is text"
+    page.context.close()
+
+
+def test_steps_without_an_audit_are_for_everybody(browser: Any, site: Site) -> None:
+    page = visit(browser, site.address)
+    for step in STEPS:
+        page.get_by_role("tab", name=step).click()
+        page.get_by_role("tab", name=step, selected=True).wait_for()
+        assert serious(page) == set(), step
     page.context.close()
 
 
