@@ -38,6 +38,7 @@ class Bank:
 
     snapshot: Snapshot
     generator: np.random.Generator
+    extra: float = 0.0  # standard deviation between trainings that is added to theirs
 
     def pair(self, n_base: int, n_new: int, drop: float) -> tuple[Snapshot, Snapshot]:
         """A baseline and a new audit on the same redrawn patients; `drop` of the new one's attacked accuracy."""
@@ -71,9 +72,18 @@ class Bank:
         }
         return self.snapshot.model_copy(update=update)
 
+    def noisy(self, right: np.ndarray) -> np.ndarray:
+        """As if trainings differed more than the real ones do: some answers turned at random."""
+        shift = self.generator.normal(0.0, self.extra) if self.extra else 0.0
+        share = right.mean()
+        turned = self.generator.random(len(right)) < abs(shift) / max(
+            share if shift < 0 else 1 - share, abs(shift), 1e-9
+        )
+        return np.where(turned, float(shift > 0), right) if self.extra else right
+
     def redrawn(self, training: Training, images: np.ndarray, drop: float) -> Training:
         """The answers to these images, some right ones turned wrong."""
-        right = self.snapshot.right(training)[images]
+        right = self.noisy(self.snapshot.right(training)[images])
         share = right.mean()
         lost = min(drop, max(share - 1 / len(self.snapshot.class_names), 0.0))  # not below guessing
         if lost > 0:
@@ -114,6 +124,9 @@ def main() -> None:
     parser.add_argument("--rules", type=Path)
     parser.add_argument("--audits", type=int, default=1000)
     parser.add_argument("--power-audits", type=int, default=200)
+    parser.add_argument(
+        "--extra-spread", type=float, default=0.0, help="between trainings, added to the real one"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -126,7 +139,7 @@ def main() -> None:
     found = []
     for seeds in (pair for pair in SEEDS if sum(pair) <= many):
         began = time.monotonic()
-        bank = Bank(snapshot, np.random.default_rng(arguments.seed))
+        bank = Bank(snapshot, np.random.default_rng(arguments.seed), arguments.extra_spread)
         null = simulate(bank, rules, seeds, 0.0, arguments.audits)
         shares = {0.0: null["fail"] / arguments.audits}
         for drop in DROPS[1:]:

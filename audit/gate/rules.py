@@ -104,8 +104,8 @@ class Spread(Part):
     """Standard deviation of accuracy between trainings that differ in their seed only, assumed where few trainings
     show it."""
 
-    clean: float = Field(0.02, ge=0, le=1)
-    attacked: float = Field(0.06, ge=0, le=1)
+    clean: float = Field(0.015, ge=0, le=1)
+    attacked: float = Field(0.04, ge=0, le=1)
     weight: float = Field(4, ge=1)  # as many trainings (degrees of freedom) the assumption counts for
 
 
