@@ -135,6 +135,8 @@ def draw_map(found: DataCheck, path: Path) -> None:
         names = found.dataset.class_names
         with matplotlib.rc_context(figure_settings(names)):  # type: ignore[arg-type]
             drawing = draw_maps(found.scan, names)
+            for unused in drawing.axes[len(found.scan.maps) :]:  # of the last row: white, on a dark page
+                unused.remove()
             drawing.savefig(path, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.05)
 
 
