@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from audit.gate.record import Comparison, DifferenceRow, GateCheck, GateResult
-from audit.gate.words import condition, interval, limit, titled, value
+from audit.gate.words import condition, interval, limit, numbers, titled, value
 
 STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red"}
 LOG_WIDTH = 150
+NARROW = 110  # characters; names and numbers do not fit side by side
 BAR = 21  # characters; odd: zero stands in the middle
 
 
@@ -23,7 +24,9 @@ def wide(console: Console) -> Console:
 def show_gate(console: Console, result: GateResult) -> None:
     """Rules, a row for each check below, reasons of those that did not pass, and the notes."""
     console = wide(console)
-    if result.checks:
+    if console.width < NARROW:
+        list_checks(console, result)
+    elif result.checks:
         table = headed(result.dataset, result.synthetic)
         table.add_column("")
         table.add_column("check", overflow="fold")
@@ -40,6 +43,17 @@ def show_gate(console: Console, result: GateResult) -> None:
             console.print(Text(line, STYLES[check.status]), soft_wrap=True)
     for note in result.notes:
         console.print(Text(note, style="dim"), soft_wrap=True)
+
+
+def list_checks(console: Console, result: GateResult) -> None:
+    """The same where a table would not fit: two lines each."""
+    if result.checks:
+        console.print(Text(titled(result.dataset, result.synthetic), "bold"))
+    for check in result.checks:
+        console.print(
+            Text(check.status, STYLES[check.status]), Text(f"{check.rule}; {check.subject}"), soft_wrap=True
+        )
+        console.print(Text(f"  {numbers(check)}"), soft_wrap=True)
 
 
 def headed(dataset: str, synthetic: bool) -> Table:
@@ -62,6 +76,35 @@ def row(check: GateCheck) -> list[Text]:
 def show_comparison(console: Console, found: Comparison) -> None:
     """Values, differences with a bar, readings."""
     console = wide(console)
+    if console.width < NARROW:
+        list_differences(console, found)
+    else:
+        tabulate_differences(console, found)
+    withheld: dict[str, list[str]] = {}
+    for one in found.rows:
+        if one.reason:
+            withheld.setdefault(one.reason, []).append(condition(one))
+    notes = [f"Withheld: {reason} ({'; '.join(which)})." for reason, which in withheld.items()]
+    for name, left in (("first", found.only_first), ("second", found.only_second)):
+        if left:
+            notes.append(f"Only in the {name} audit: {'; '.join(left)}.")
+    notes += [*found.notes, "Readings are corrected for all rows (Bonferroni); intervals are not."]
+    for note in notes:
+        console.print(Text(note, style="dim"), soft_wrap=True)
+
+
+def list_differences(console: Console, found: Comparison) -> None:
+    """Two lines each."""
+    console.print(Text(titled(found.dataset, found.synthetic), "bold"))
+    for one in found.rows:
+        console.print(Text(condition(one)), soft_wrap=True)
+        first, second = value(one.measure, one.first), value(one.measure, one.second)
+        told = f"  first {first}, second {second}, difference {interval(one.measure, one.difference)}: {one.reading}"
+        console.print(Text(told), soft_wrap=True)
+
+
+def tabulate_differences(console: Console, found: Comparison) -> None:
+    """One row each, with a bar."""
     table = headed(found.dataset, found.synthetic)
     table.add_column("condition", overflow="fold")
     for column in ("first", "second", "first − second (95 %)"):
@@ -79,17 +122,6 @@ def show_comparison(console: Console, found: Comparison) -> None:
         ]
         table.add_row(*map(Text, cells))
     console.print(table)
-    withheld: dict[str, list[str]] = {}
-    for one in found.rows:
-        if one.reason:
-            withheld.setdefault(one.reason, []).append(condition(one))
-    notes = [f"Withheld: {reason} ({'; '.join(which)})." for reason, which in withheld.items()]
-    for name, left in (("first", found.only_first), ("second", found.only_second)):
-        if left:
-            notes.append(f"Only in the {name} audit: {'; '.join(left)}.")
-    notes += [*found.notes, "Readings are corrected for all rows (Bonferroni); intervals are not."]
-    for note in notes:
-        console.print(Text(note, style="dim"), soft_wrap=True)
 
 
 def widest(found: Comparison, measure: str) -> float:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from audit.gate.record import FileFinding, GateCheck, GateResult
-from audit.gate.words import interval, limit, titled, value
+from audit.gate.words import interval, limit, numbers, titled, value
 
 MARKER = "<!-- audit-gate -->"  # by which a pull request's comment is found and updated
 SIGNS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "error": "⚠️"}
@@ -65,17 +65,6 @@ def junit(result: GateResult) -> str:
 def plain(text: str) -> str:
     """Without control characters, which XML forbids even escaped."""
     return "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)
-
-
-def numbers(check: GateCheck) -> str:
-    """'this audit 51.0 %, baseline 56.1 %, judged −5.1 (−9.0 to −1.2), tolerated ≥ −10.0'."""
-    parts = [f"this audit {value(check.measure, check.value)}"]
-    if check.reference is not None:
-        parts.append(f"baseline {value(check.measure, check.reference)}")
-    if check.judged is not None:
-        parts.append(f"judged {interval(check.measure, check.judged)} at {100 * check.judged.level:g} %")
-        parts.append(f"n = {check.judged.n_images} test images, {check.judged.n_seeds} or more seeds")
-    return ", ".join([*parts, f"tolerated {limit(check)}"])
 
 
 def markdown(result: GateResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,10 +13,16 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from audit.errors import ConfigError
+from audit.gate.compare import compare
+from audit.gate.judge import judge
+from audit.gate.rules import load_rules
 from audit.gate.snapshot import load_snapshot
+from audit.gate.words import interval
 from audit.results import AuditResult
+from audit.terminal_gate import show_comparison, show_gate
 from tests.command_line import Command, make_command
 from tests.tiny_audit import PATIENT, as_options, write_npz
 
@@ -248,3 +255,17 @@ def test_two_audits_side_by_side(audit: Command, runs: Path, tmp_path: Path) -> 
     assert (bad.code, bad.err) == (
         2, "audit: --out: c.gif: unknown kind of figure; write a name that ends in .svg, .pdf, .png\n"
     )  # fmt: skip
+
+
+def test_small_and_wide_terminals_hold_the_same_numbers(runs: Path) -> None:
+    one, two = load_snapshot(runs / "one"), load_snapshot(runs / "two")
+    result, compared = judge(two, one, load_rules(None)), compare(one, two)
+    for width in (80, 160):
+        console = Console(width=width, force_terminal=True, record=True, file=io.StringIO())
+        show_gate(console, result)
+        show_comparison(console, compared)
+        text = console.export_text()
+        clean = next(check for check in result.checks if check.rule == "clean accuracy")
+        assert f"{100 * clean.value:.1f} %" in text and clean.subject in text
+        for row in compared.rows:
+            assert interval(row.measure, row.difference) in text

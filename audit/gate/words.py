@@ -49,6 +49,17 @@ def limit(check: GateCheck) -> str:
     return f"{sign} {factor * check.limit:+.{digits}f}".replace("-", "−").replace("+", "")
 
 
+def numbers(check: GateCheck) -> str:
+    """'this audit 51.0 %, baseline 56.1 %, judged −5.1 (−9.0 to −1.2), tolerated ≥ −10.0'."""
+    parts = [f"this audit {value(check.measure, check.value)}"]
+    if check.reference is not None:
+        parts.append(f"baseline {value(check.measure, check.reference)}")
+    if check.judged is not None:
+        parts.append(f"judged {interval(check.measure, check.judged)} at {100 * check.judged.level:g} %")
+        parts.append(f"n = {check.judged.n_images} test images, {check.judged.n_seeds} or more seeds")
+    return ", ".join([*parts, f"tolerated {limit(check)}"])
+
+
 def condition(one: DifferenceRow) -> str:
     """'resnet50, adam, none; evoshift, 1 px'."""
     return f"{', '.join(one.pair)}; {measured(one)}"
