@@ -2,8 +2,9 @@
 
     python benchmarks/gate.py RUN [--rules FILE] [--audits 1000] [--json]
 
-RUN is an audit with many seeds. Each simulated pair of audits draws, without replacement, the seeds of a baseline and
-other seeds of a new audit from the real trainings of RUN, and redraws the test patients. False alarms: nothing was
+RUN is an audit with many seeds. Each simulated pair of audits draws, without replacement, the trainings of a baseline
+and those of a new audit from the real ones of RUN, and redraws the test patients. Both are numbered 0, 1, ..: the gate
+pairs them by seed, though they have nothing in common, which is the worst case for it. False alarms: nothing was
 changed, and yet the gate is red. Power: right answers of the attacked trainings are turned wrong until accuracy is
 lower by the wished drop, by whole trainings' own error pattern (each right answer with equal chance); the smallest
 drop that is found in 90 % of the simulated audits.
@@ -63,7 +64,11 @@ class Bank:
         conditions = []
         for one in self.snapshot.conditions:
             lost = 0.0 if one.attack == CLEAN else drop
-            trainings = [self.redrawn(t, images[:, 0], lost) for t in one.trainings if t.seed in seeds]
+            known = {training.seed: training for training in one.trainings}
+            trainings = [
+                self.redrawn(known[seed], images[:, 0], lost).model_copy(update={"seed": number})
+                for number, seed in enumerate(seeds)
+            ]
             conditions.append(Condition(**{**one.model_dump(), "trainings": trainings}))
         update = {
             "conditions": conditions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,19 +29,49 @@ def draws_of(weight: float = 4) -> Draws:
     return Draws.of(snapshot({}), weight)
 
 
-def scalar(points: list[float], spread: float = 0.1, name: str = "new") -> Quantity:
-    errors = np.zeros(len(points))
-    return Quantity(None, np.array(points), errors, spread, ((name, str(points)),), 0)
+def scalar(points: list[float], spread: float = 0.1, name: str = "new", first: int = 0) -> Quantity:
+    """`first`: seed of the first training."""
+    seeds = tuple((first + number, 0) for number in range(len(points)))
+    cells = tuple(f"{name} {seed}" for seed in seeds)
+    return Quantity(None, np.array(points), np.zeros(len(points)), spread, seeds, cells, 0)
 
 
-def test_the_spread_between_trainings_is_pooled_with_the_assumed_one() -> None:
-    # (2 * 0.1² + 0.02) / (2 + 1 + 1) = 0.01, for the difference of two means of two: 0.01 * (1/2 + 1/2)
+def test_equal_seeds_are_paired() -> None:
+    # Differences -0.1 and 0.1, of variance 0.02, in place of an assumed 2 * 0.1²: (2 * 0.02 + 1 * 0.02) / (2 + 1).
     found = difference([scalar([0.5, 0.7])], [scalar([0.6, 0.6], name="base")], draws_of(weight=2))
+    (part,) = found.parts
+    assert (part.pairs, part.pair_variance, part.pair_freedom) == (2, pytest.approx(0.02), 3)
+    # Trainings that go together: their differences hardly vary.
+    together = difference([scalar([0.2, 0.7])], [scalar([0.3, 0.8], name="base")], draws_of(weight=2))
+    assert together.parts[0].pair_variance == pytest.approx(0.04 / 3)
+    assert together.parts[0].paired
+    assert together.margin(0.95) == pytest.approx(np.sqrt(0.04 / 3 / 2) * t.ppf(0.975, 3))
+
+
+def test_other_seeds_are_two_samples() -> None:
+    # (2 * 0.1² + 0.02) / (2 + 1 + 1) = 0.01, for the difference of two means of two: 0.01 * (1/2 + 1/2)
+    found = difference([scalar([0.5, 0.7])], [scalar([0.6, 0.6], name="base", first=7)], draws_of(weight=2))
     assert found.parts == (Part(pytest.approx(0.01), 4, 2, 2),)
     assert found.estimate == pytest.approx(0.0)
     assert found.margin(0.95) == pytest.approx(0.1 * t.ppf(0.975, 4))
     assert found.margin(0.95, more=2) == pytest.approx(np.sqrt(0.01 * 0.75) * t.ppf(0.975, 6))
     assert found.margin(0.95, more=2, unlimited=True) == pytest.approx(np.sqrt(0.01 / 4) * t.ppf(0.975, 6))
+
+
+def test_a_seed_of_one_side_is_left_out_where_pairs_tell_more() -> None:
+    new, base = scalar([0.2, 0.7, 0.9]), scalar([0.3, 0.8], name="base")
+    found = difference([new], [base], draws_of(weight=1))
+    assert found.parts[0].paired and found.n_seeds == 2
+    assert found.estimate == pytest.approx(-0.1)
+    unlike = difference([scalar([0.5, 0.7, 0.6])], [scalar([0.6, 0.6], name="base")], draws_of(weight=1))
+    assert not unlike.parts[0].paired
+    assert unlike.estimate == pytest.approx(0.0)
+
+
+def test_more_seeds_never_make_it_less_sure() -> None:
+    found = difference([scalar([0.2, 0.7])], [scalar([0.3, 0.8], name="base")], draws_of(weight=1))
+    margins = [found.margin(0.95, more) for more in range(20)]
+    assert margins == sorted(margins, reverse=True)
 
 
 def test_one_training_each_rests_on_the_assumption_alone() -> None:
@@ -50,7 +81,7 @@ def test_one_training_each_rests_on_the_assumption_alone() -> None:
 
 
 def test_the_mean_of_conditions_varies_less() -> None:
-    new, base = scalar([0.5, 0.7]), scalar([0.6, 0.6], name="base")
+    new, base = scalar([0.5, 0.7]), scalar([0.6, 0.6], name="base", first=7)
     one = difference([new], [base], draws_of())
     two = difference([new, new], [base, base], draws_of())
     # Half the variance, twice the degrees of freedom (Welch and Satterthwaite for equal parts).
@@ -74,8 +105,7 @@ def test_patients_vary_as_a_binomial_does() -> None:
 
 def test_errors_of_scalars_add_between_audits() -> None:
     new, base = scalar([0.5], spread=0.0), scalar([0.6], spread=0.0, name="base")
-    new = Quantity(None, new.points, np.array([0.03]), 0.0, new.cells, 0)
-    base = Quantity(None, base.points, np.array([0.04]), 0.0, base.cells, 0)
+    new, base = (replace(one, errors=np.array([error])) for one, error in ((new, 0.03), (base, 0.04)))
     found = difference([new], [base], draws_of())
     assert found.patients == pytest.approx(0.05**2)
     assert found.estimate == pytest.approx(-0.1)

@@ -1,11 +1,11 @@
 """How much a measure differs between two audits, and how sure that is.
 
 Test images are paired: both audits are read on the same ones, and patients are redrawn for both at once
-(bootstrap). Trainings are two samples: with other settings, equal seeds do not make equal trainings (measured:
-docs/ci.md), and as if they were independent the interval is the wider one. Few trainings show little of how far
-trainings differ: an assumed spread is mixed in with the weight of some trainings (a moderated variance: Smyth, Stat.
-Appl. Genet. Mol. Biol. 3 (2004) 3), which also stands where each audit has one training only. Margins are added as in
-audit.evaluation.intervals (Howe 1974), degrees of freedom as by Welch and Satterthwaite.
+(bootstrap). Trainings are paired by seed, as equal seeds make alike trainings even where settings differ (measured:
+docs/ci.md); where seeds differ, they are two samples, as if independent, if that tells more. Few trainings show
+little of how far trainings differ: an assumed spread is mixed in with the weight of some trainings (a moderated
+variance: Smyth, Stat. Appl. Genet. Mol. Biol. 3 (2004) 3), which also stands where each audit has one training only.
+Margins are added as in audit.evaluation.intervals (Howe 1974), degrees of freedom as by Welch and Satterthwaite.
 
 Trainings that are the same (equal cell, equal answers) on both sides differ by nothing, whatever the spread.
 """
@@ -33,6 +33,7 @@ from audit.gate.words import many
 from audit.results import Interval
 
 REPLICATES, SEED = 1000, 0
+LEVEL = 0.95  # at which pairs of seeds and two samples are held against each other
 MOST_SEEDS = 50  # more are not asked for
 AT_LIMIT = 0.01
 
@@ -53,18 +54,45 @@ class Draws:
 
 @dataclass(frozen=True)
 class Part:
-    """Trainings of one condition, on both sides."""
+    """Trainings of one condition, on both sides: as two samples, and as pairs of equal seeds."""
 
     variance: float  # between trainings
     freedom: float  # degrees of freedom of it
     new: int
     base: int | None  # trainings; None: there is no such side
+    pairs: int = 0  # seeds that both sides have
+    pair_variance: float = 0.0  # between their differences
+    pair_freedom: float = 0.0
 
-    def share(self, more: int, unlimited: bool) -> float:
-        """Variance of (new minus base), with so many further new trainings; `unlimited`: as if the base had any
-        number of them."""
+    def of_mean(self, more: int = 0, unlimited: bool = False) -> tuple[float, float]:
+        """Variance of (new minus base) and its degrees of freedom, with so many further new trainings; `unlimited`:
+        as if the base had any number of trainings, of all these seeds."""
+        if unlimited and self.pairs:
+            return self.pair_variance / (self.new + more), self.pair_freedom + more
         below = 0.0 if self.base is None or unlimited else 1 / self.base
-        return self.variance * (1 / (self.new + more) + below)
+        as_samples = self.variance * (1 / (self.new + more) + below), self.freedom + more
+        return self.as_pairs if self.takes_pairs(as_samples) else as_samples
+
+    @property
+    def as_pairs(self) -> tuple[float, float]:
+        """The same over the seeds that both have."""
+        return self.pair_variance / self.pairs, self.pair_freedom
+
+    def takes_pairs(self, as_samples: tuple[float, float]) -> bool:
+        """Whether pairs tell more than all trainings as two samples do."""
+        return self.pairs > 0 and squared_margin(self.as_pairs) <= squared_margin(as_samples)
+
+    @property
+    def paired(self) -> bool:
+        """Whether the seeds that only one side has are left out."""
+        as_samples = self.variance * (1 / self.new + (1 / self.base if self.base else 0)), self.freedom
+        return self.takes_pairs(as_samples)
+
+
+def squared_margin(of_mean: tuple[float, float]) -> float:
+    """t² times the variance, at the plain level."""
+    variance, freedom = of_mean
+    return t_quantile(LEVEL, freedom) ** 2 * variance
 
 
 @dataclass(frozen=True)
@@ -82,13 +110,11 @@ class Difference:
         """Half the width of the interval of `level`; `more`: as with so many further new trainings of each condition,
         of the same spread; `unlimited`: as if the base had any number of trainings."""
         squared = quantile(level, self.draws.resampling.n_groups - 1) ** 2 * self.patients
-        shares = [part.share(more, unlimited) for part in self.parts]
-        if sum(shares) > 0:
-            squares = sum(
-                share**2 / (part.freedom + more) for share, part in zip(shares, self.parts, strict=True)
-            )
-            trainings = sum(shares) / self.conditions**2
-            squared += t_quantile(level, sum(shares) ** 2 / squares) ** 2 * trainings
+        means = [part.of_mean(more, unlimited) for part in self.parts]
+        total = sum(variance for variance, _ in means)
+        if total > 0:
+            freedom = total**2 / sum(variance**2 / own for variance, own in means)
+            squared += t_quantile(level, freedom) ** 2 * total / self.conditions**2
         return float(np.sqrt(squared))
 
     def interval(self, level: float) -> Interval:
@@ -132,28 +158,52 @@ def difference(new: Sequence[Quantity], base: Sequence[Quantity] | None, draws: 
     """New minus base, mean over conditions in equal order; without a base, the mean of the new ones by itself."""
     others: Sequence[Quantity | None] = [None] * len(new) if base is None else base
     pairs = list(zip(new, others, strict=True))
-    different = [(one, other) for one, other in pairs if other is None or one.cells != other.cells]
+    parts = [part_of(one, other, draws) for one, other in pairs]
+    pairs = [
+        of_shared_seeds(one, other) if other is not None and part.paired else (one, other)
+        for (one, other), part in zip(pairs, parts, strict=True)
+    ]
+    differs = [other is None or one.cells != other.cells for one, other in pairs]
+    different = [pair for pair, unlike in zip(pairs, differs, strict=True) if unlike]
     return Difference(
         estimate=float(np.mean([one.estimate - (other.estimate if other else 0.0) for one, other in pairs])),
         patients=patient_variance(different, len(pairs), draws) if different else 0.0,
-        parts=tuple(part_of(one, other, draws) for one, other in different),
+        parts=tuple(part for part, unlike in zip(parts, differs, strict=True) if unlike),
         conditions=len(pairs),
         n_seeds=min(len(side.points) for pair in pairs for side in pair if side is not None),
         draws=draws,
     )
 
 
+def of_shared_seeds(one: Quantity, other: Quantity) -> tuple[Quantity, Quantity]:
+    """Both, of the trainings whose seeds stand on both sides, in equal order."""
+    shared = [seed for seed in one.seeds if seed in other.seeds]
+    return one.of(shared), other.of(shared)
+
+
 def part_of(one: Quantity, other: Quantity | None, draws: Draws) -> Part:
     """The spread between trainings of one condition: what both sides show, with the assumed one mixed in."""
-    measured, freedom = 0.0, 0
-    for side in (one, other):
-        if side is not None and len(side.points) > 1:
-            measured += (len(side.points) - 1) * between(side, draws)
-            freedom += len(side.points) - 1
-    variance = (draws.weight * one.spread**2 + measured) / (draws.weight + freedom)
+    sides = [one] if other is None else [one, other]
+    variance, freedom = moderated(sides, one.spread**2, draws)
+    if other is None:
+        return Part(variance, freedom, len(one.points), None)
+    first, second = of_shared_seeds(one, other)
+    pair_variance, pair_freedom = 0.0, 0.0
+    if first.seeds:
+        pair_variance, pair_freedom = moderated([first.minus(second)], 2 * one.spread**2, draws)
     return Part(
-        variance, draws.weight + freedom, len(one.points), None if other is None else len(other.points)
+        variance, freedom, len(one.points), len(other.points), len(first.seeds), pair_variance, pair_freedom
     )
+
+
+def moderated(samples: Sequence[Quantity], assumed: float, draws: Draws) -> tuple[float, float]:
+    """Variance between trainings, pooled over samples and with the assumed one; its degrees of freedom."""
+    measured, freedom = 0.0, 0
+    for sample in samples:
+        if len(sample.points) > 1:
+            measured += (len(sample.points) - 1) * between(sample, draws)
+            freedom += len(sample.points) - 1
+    return (draws.weight * assumed + measured) / (draws.weight + freedom), draws.weight + freedom
 
 
 def between(one: Quantity, draws: Draws) -> float:

@@ -7,7 +7,7 @@ the measure, and whose spread over images is the measure's spread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +32,31 @@ class Quantity:
     points: Floats  # (S,): the measure of each training
     errors: Floats | None
     spread: float  # assumed standard deviation between trainings, in the unit of the measure
-    cells: tuple[tuple[str, str], ...]  # id and answers of each training
+    seeds: tuple[tuple[int, int], ...]  # and draw of each training, (S,)
+    cells: tuple[str, ...]  # id and answers of what each was computed from, (S,)
     unfit: int  # trainings that did not learn their own images, where that spoils the measure
 
     @property
     def estimate(self) -> float:
         """Mean over trainings."""
         return float(self.points.mean())
+
+    def of(self, seeds: Sequence[tuple[int, int]]) -> Quantity:
+        """Of some trainings only, in this order."""
+        places = [self.seeds.index(seed) for seed in seeds]
+        return replace(
+            self,
+            rows=None if self.rows is None else self.rows[places],
+            points=self.points[places],
+            errors=None if self.errors is None else self.errors[places],
+            seeds=tuple(seeds),
+            cells=tuple(self.cells[place] for place in places),
+        )
+
+    def minus(self, other: Quantity) -> Quantity:
+        """Differences, training by training."""
+        rows = None if self.rows is None or other.rows is None else self.rows - other.rows
+        return replace(self, rows=rows, points=self.points - other.points)
 
 
 def quantity(snapshot: Snapshot, key: Key, rule: Rule, spreads: tuple[float, float]) -> Quantity:
@@ -58,7 +76,7 @@ def quantity(snapshot: Snapshot, key: Key, rule: Rule, spreads: tuple[float, flo
         if not shared:
             raise NotMeasured("no seed with a clean and an attacked training")
         rows = np.array([before[seed] - own[seed] for seed in shared])
-        return image_quantity(rows, float(np.hypot(*spreads)), [condition, clean])
+        return image_quantity(rows, float(np.hypot(*spreads)), [condition, clean], shared)
     if rule.measure == "accuracy":
         return image_quantity(right, spread, [condition])
     recalls, expanded = expanded_recalls(right, snapshot.labels)
@@ -92,17 +110,22 @@ def by_seed(condition: Condition, right: Floats) -> dict[int, Floats]:
     return {int(seed): right[seeds == seed].mean(axis=0) for seed in np.unique(seeds)}
 
 
-def image_quantity(rows: Floats, spread: float, conditions: Sequence[Condition]) -> Quantity:
-    """From numbers per training and image."""
+def image_quantity(
+    rows: Floats, spread: float, conditions: Sequence[Condition], shared: Sequence[int] | None = None
+) -> Quantity:
+    """From numbers per training and image (S, N): of the trainings of one condition, or of the `shared` seeds of
+    several."""
     trainings = [one for condition in conditions for one in condition.trainings]
-    unfit = sum(
-        one.under_fitted
-        for condition in conditions
-        if condition.attack != CLEAN
-        for one in condition.trainings
-    )
-    cells = tuple(sorted((one.cell, one.answers) for one in trainings))
-    return Quantity(rows, rows.mean(axis=1), None, spread, cells, unfit)
+    attacked = [one for condition in conditions if condition.attack != CLEAN for one in condition.trainings]
+    seeds = [(one.seed, one.draw) for one in trainings] if shared is None else [(seed, 0) for seed in shared]
+    cells = [f"{one.cell} {one.answers}" for one in trainings]
+    if shared is not None:
+        cells = [
+            " ".join(text for one, text in zip(trainings, cells, strict=True) if one.seed == s)
+            for s in shared
+        ]
+    unfit = sum(one.under_fitted for one in attacked)
+    return Quantity(rows, rows.mean(axis=1), None, spread, tuple(seeds), tuple(cells), unfit)
 
 
 def expanded_recalls(right: Floats, labels: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -123,11 +146,12 @@ def scalar(condition: Condition, measure: str, spread: float) -> Quantity:
         raise NotMeasured(f"{measure} is not defined for every training")
     if any(measure not in one.errors for one in trainings):
         raise NotMeasured(f"{measure}: its standard error over patients is not known")
-    cells = tuple(sorted((one.cell, one.answers) for one in trainings))
+    seeds = tuple((one.seed, one.draw) for one in trainings)
+    cells = tuple(f"{one.cell} {one.answers}" for one in trainings)
     unfit = sum(one.under_fitted for one in trainings) if condition.attack != CLEAN else 0
     points = np.array([one.values[measure] for one in trainings])
     errors = np.array([one.errors[measure] for one in trainings])
-    return Quantity(None, points, errors, spread, cells, unfit)
+    return Quantity(None, points, errors, spread, seeds, cells, unfit)
 
 
 def score(snapshot: Snapshot, key: Key, spreads: tuple[float, float]) -> Quantity:
@@ -153,4 +177,4 @@ def score(snapshot: Snapshot, key: Key, spreads: tuple[float, float]) -> Quantit
     ratio = float(above_rows.mean()) / divisor
     rows = ratio + (above_rows - ratio * below_rows) / divisor
     spread = spreads[1] / np.sqrt(len(severities)) / divisor * np.hypot(1, ratio)
-    return image_quantity(rows, float(spread), [*own, *below])
+    return image_quantity(rows, float(spread), [*own, *below], shared)
