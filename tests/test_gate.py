@@ -119,6 +119,27 @@ def test_a_score_has_one_check_per_pair_and_none_for_the_baseline_pair() -> None
     assert (check.subject, check.value) == ("net, adam, csn; all severities", pytest.approx(1.0))
 
 
+def test_scores_of_other_severities_or_to_another_pair_are_not_compared() -> None:
+    keys = {(pair, "evoshift", n): [0.5] * 3 for pair in (PAIR, OTHER) for n in (1, 2)}
+    fewer = {key: shares for key, shares in keys.items() if key[2] == 1}
+    rule = rules({"measure": "robustness_score", "tolerance": 0.3})
+    assert (
+        judge(snapshot(fewer), base(keys), rule).checks[0].reason
+        == "baseline: its scores are of severities 1, 2"
+    )
+    turned = base(keys, baseline_pair=OTHER)
+    assert (
+        only(judge(snapshot(keys), turned, rule)).reason
+        == "baseline: its scores are relative to net, adam, csn"
+    )
+
+
+def test_numbers_beside_each_other_are_of_the_same_trainings() -> None:
+    """A seed that the baseline lacks is left out where pairs tell more: then of the value too."""
+    check = only(after([0.6, 0.6, 0.1], against=base({CLEAN_KEY: [0.9] * 2, ATTACKED: [0.6] * 2})))
+    assert check.value - check.reference == pytest.approx(check.judged.estimate)
+
+
 def test_what_did_not_learn_is_not_judged() -> None:
     unfit = condition(ATTACKED, [0.3] * 3, "new", under_fitted=True)
     new = snapshot({}, conditions=[unfit])

@@ -166,7 +166,7 @@ def test_what_is_not_there_is_said() -> None:
 def test_the_number_of_seeds_asked_for_is_the_smallest_that_decides(
     distance: float, variance: float, base: int, new: int
 ) -> None:
-    found = Difference(distance, 1e-6, (Part(variance, 4, new, base),), 1, min(new, base), draws_of())
+    found = Difference(distance, None, 1e-6, (Part(variance, 4, new, base),), 1, min(new, base), draws_of())
     more = found.seeds_to_decide(0.0, 0.95)
     if more is None:
         assert found.margin(0.95, 50) >= distance
@@ -177,17 +177,17 @@ def test_the_number_of_seeds_asked_for_is_the_smallest_that_decides(
 
 
 def test_what_limits_a_decision() -> None:
-    few = Difference(0.1, 1e-6, (Part(0.04, 4, 3, 1),), 1, 1, draws_of())
+    few = Difference(0.1, None, 1e-6, (Part(0.04, 4, 3, 1),), 1, 1, draws_of())
     assert (
         few.what_limits(0.0, 0.95)
         == "the baseline holds 1 training of a condition only: accept one with more seeds"
     )
-    patients = Difference(0.1, 0.04, (Part(1e-6, 4, 3, 3),), 1, 3, draws_of())
+    patients = Difference(0.1, None, 0.04, (Part(1e-6, 4, 3, 3),), 1, 3, draws_of())
     assert (
         patients.what_limits(0.0, 0.95)
         == "the 400 test patients or images are too few: more of them are needed"
     )
-    at = Difference(0.001, 0.04, (Part(1e-6, 4, 3, 3),), 1, 3, draws_of())
+    at = Difference(0.001, None, 0.04, (Part(1e-6, 4, 3, 3),), 1, 3, draws_of())
     assert at.what_limits(0.0, 0.95) == "it lies at the limit itself: no number of trainings decides"
 
 

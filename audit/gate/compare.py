@@ -7,7 +7,7 @@ from typing import Literal
 from audit.gate.comparability import differences_in_words, require_comparable
 from audit.gate.differences import Draws, difference
 from audit.gate.judge import SIGNS, withheld
-from audit.gate.quantities import NotMeasured, quantity
+from audit.gate.quantities import NotMeasured, quantity, require_same_score
 from audit.gate.record import Comparison, DifferenceRow
 from audit.gate.rules import Measure, Rule, Spread
 from audit.gate.snapshot import Key, Snapshot
@@ -23,7 +23,7 @@ def compare(first: Snapshot, second: Snapshot, spread: Spread | None = None) -> 
     require_comparable(first, second)
     keys = [one.key for one in first.conditions if second.condition(one.key) is not None]
     asked: list[tuple[Key, Measure]] = [(key, "accuracy") for key in keys]
-    asked += [(key, "robustness_score") for key in scored(keys, first, second)]
+    asked += [(key, "robustness_score") for key in scored(keys, first)]
     draws = Draws.of(first, (spread or Spread()).weight)
     corrected = 1 - (1 - LEVEL) / max(len(asked), 1)
     rows = [row(key, measure, first, second, spread or Spread(), draws, corrected) for key, measure in asked]
@@ -39,10 +39,8 @@ def compare(first: Snapshot, second: Snapshot, spread: Spread | None = None) -> 
     )
 
 
-def scored(keys: list[Key], first: Snapshot, second: Snapshot) -> list[Key]:
-    """One condition for each pair that has a robustness score in both, of the same baseline pair."""
-    if first.baseline_pair != second.baseline_pair:
-        return []
+def scored(keys: list[Key], first: Snapshot) -> list[Key]:
+    """One condition for each pair that has a robustness score in both."""
     found: dict[object, Key] = {}
     for key in keys:
         if key[1] == EVOSHIFT and key[0] != first.baseline_pair:
@@ -64,6 +62,7 @@ def row(
     rule = Rule(measure=measure, attack=attack if measure == "accuracy" else EVOSHIFT, tolerance=0)
     spreads = (spread.clean, spread.attacked)
     try:
+        require_same_score(rule, first, second)
         one, other = [quantity(first, key, rule, spreads)], [quantity(second, key, rule, spreads)]
     except NotMeasured as missing:
         return DifferenceRow(
@@ -78,8 +77,8 @@ def row(
         attack=attack,
         severity=severity,
         measure=measure,
-        first=one[0].estimate,
-        second=other[0].estimate,
+        first=found.new,
+        second=found.base,
         difference=found.interval(LEVEL),
         reading="withheld" if unfit else read_difference(found.interval(corrected)),
         reason=unfit,

@@ -99,12 +99,18 @@ def squared_margin(of_mean: tuple[float, float]) -> float:
 class Difference:
     """An estimate, and what it is uncertain by: test patients, and trainings."""
 
-    estimate: float
+    new: float  # mean over conditions
+    base: float | None
     patients: float  # variance
     parts: tuple[Part, ...]  # of the conditions that differ
     conditions: int  # averaged over, all of them
     n_seeds: int  # fewest trainings of a condition on a side
     draws: Draws
+
+    @property
+    def estimate(self) -> float:
+        """New minus base; where there is no base, the new by itself."""
+        return self.new - (self.base or 0.0)
 
     def margin(self, level: float, more: int = 0, unlimited: bool = False) -> float:
         """Half the width of the interval of `level`; `more`: as with so many further new trainings of each condition,
@@ -166,7 +172,10 @@ def difference(new: Sequence[Quantity], base: Sequence[Quantity] | None, draws: 
     differs = [other is None or one.cells != other.cells for one, other in pairs]
     different = [pair for pair, unlike in zip(pairs, differs, strict=True) if unlike]
     return Difference(
-        estimate=float(np.mean([one.estimate - (other.estimate if other else 0.0) for one, other in pairs])),
+        new=float(np.mean([one.estimate for one, _ in pairs])),
+        base=None
+        if base is None
+        else float(np.mean([other.estimate for _, other in pairs if other is not None])),
         patients=patient_variance(different, len(pairs), draws) if different else 0.0,
         parts=tuple(part for part, unlike in zip(parts, differs, strict=True) if unlike),
         conditions=len(pairs),

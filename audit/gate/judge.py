@@ -15,7 +15,7 @@ from typing import Any
 from audit.errors import ConfigError
 from audit.gate.comparability import require_comparable
 from audit.gate.differences import Draws, difference
-from audit.gate.quantities import NotMeasured, Quantity, quantity
+from audit.gate.quantities import NotMeasured, Quantity, quantity, require_same_score
 from audit.gate.record import GateCheck, GateResult, Status
 from audit.gate.rules import Rule, Rules
 from audit.gate.snapshot import Key, Snapshot
@@ -111,14 +111,13 @@ def answer(question: Question, gate: Gate, draws: Draws, corrected_level: float)
         new = [quantity(gate.new, key, rule, gate.spreads) for key in question.keys]
     except NotMeasured as missing:
         return GateCheck(**told, status="error", reason=f"this audit: {missing}", incomplete=True)
-    value = sum(one.estimate for one in new) / len(new)
     base: list[Quantity] | None = None
     if rule.tolerance is not None and gate.base is not None:
         try:
+            require_same_score(rule, gate.new, gate.base)
             base = [quantity(gate.base, key, rule, gate.spreads) for key in question.keys]
         except NotMeasured as missing:
-            return GateCheck(**told, value=value, status="error", reason=f"baseline: {missing}")
-        told["reference"] = sum(one.estimate for one in base) / len(base)
+            return GateCheck(**told, status="error", reason=f"baseline: {missing}")
     found = difference(new, base, draws)
     plain, corrected = found.interval(gate.rules.confidence), found.interval(corrected_level)
     status, more = read(rule, plain, corrected), None
@@ -128,13 +127,24 @@ def answer(question: Question, gate: Gate, draws: Draws, corrected_level: float)
     else:
         reason = explain(rule, status, plain, corrected)
         if status == "inconclusive":
-            told_limit = limit_of(rule), gate.rules.confidence
-            more = found.seeds_to_decide(*told_limit)
-            reason += (
-                f"; {many(more, 'more seed')} would decide" if more else f"; {found.what_limits(*told_limit)}"
+            # A failure is read from the corrected interval, passing from the plain one.
+            level = (corrected if is_beyond(rule, found.estimate) else plain).level
+            more = found.seeds_to_decide(limit_of(rule), level)
+            decides = (
+                f"{many(more, 'more seed')} would decide"
+                if more
+                else found.what_limits(limit_of(rule), level)
             )
+            reason += f"; {decides}"
     return GateCheck(
-        **told, value=value, judged=plain, corrected=corrected, status=status, reason=reason, more_seeds=more
+        **told,
+        value=found.new,
+        reference=found.base,
+        judged=plain,
+        corrected=corrected,
+        status=status,
+        reason=reason,
+        more_seeds=more,
     )
 
 
@@ -145,14 +155,18 @@ def limit_of(rule: Rule) -> float:
     return float(rule.at_most if rule.lower_is_better else rule.at_least)  # type: ignore[arg-type]
 
 
+def is_beyond(rule: Rule, judged: float) -> bool:
+    """Whether a difference or a value is worse than what is tolerated."""
+    limit = limit_of(rule)
+    return judged > limit + SIGNS if rule.lower_is_better else judged < limit - SIGNS
+
+
 def read(rule: Rule, plain: Interval, corrected: Interval) -> Status:
     """Within, beyond, or neither."""
-    limit = limit_of(rule)
-    if rule.lower_is_better:
-        within, beyond = plain.high <= limit + SIGNS, corrected.low > limit + SIGNS
-    else:
-        within, beyond = plain.low >= limit - SIGNS, corrected.high < limit - SIGNS
-    return "pass" if within else "fail" if beyond else "inconclusive"
+    if not is_beyond(rule, plain.high if rule.lower_is_better else plain.low):
+        return "pass"
+    best = corrected.low if rule.lower_is_better else corrected.high
+    return "fail" if is_beyond(rule, best) else "inconclusive"
 
 
 def withheld(
@@ -173,15 +187,13 @@ def withheld(
 
 def explain(rule: Rule, status: Status, plain: Interval, corrected: Interval) -> str:
     """Why, in words."""
-    limit = limit_of(rule)
     if plain.low == plain.high:
         return "the same trainings as in the baseline, answer for answer"
     if status == "pass":
         return "the whole interval is tolerated"
     if status == "fail":
         return "the whole interval, corrected for all checks, lies beyond the limit"
-    beyond = plain.low > limit if rule.lower_is_better else plain.high < limit
-    if beyond:
+    if is_beyond(rule, plain.low if rule.lower_is_better else plain.high):
         return (
             f"beyond the limit at {100 * plain.level:g} %, but not corrected for all checks "
             f"({100 * corrected.level:.4g} %)"

@@ -154,13 +154,27 @@ def scalar(condition: Condition, measure: str, spread: float) -> Quantity:
     return Quantity(None, points, errors, spread, seeds, cells, unfit)
 
 
+def require_same_score(rule: Rule, new: Snapshot, base: Snapshot) -> None:
+    """Scores are ratios to one pair over some severities. Raises NotMeasured where these differ."""
+    if rule.measure != "robustness_score":
+        return
+    if new.baseline_pair != base.baseline_pair:
+        raise NotMeasured(f"its scores are relative to {', '.join(base.baseline_pair)}")
+    if scored_severities(new) != scored_severities(base):
+        raise NotMeasured(f"its scores are of severities {', '.join(map(str, scored_severities(base)))}")
+
+
+def scored_severities(snapshot: Snapshot) -> list[int]:
+    """Over which a score is averaged: those of the baseline pair."""
+    own = (one for one in snapshot.conditions if one.key[0] == snapshot.baseline_pair)
+    return sorted({one.severity for one in own if one.attack == EVOSHIFT})
+
+
 def score(snapshot: Snapshot, key: Key, spreads: tuple[float, float]) -> Quantity:
     """Robustness score (4.3): attacked accuracies of a pair over those of the baseline pair, all severities, on the
     seeds that all of them have. Raises NotMeasured."""
     pair, base = key[0], snapshot.baseline_pair
-    severities = sorted(
-        {one.severity for one in snapshot.conditions if one.attack == EVOSHIFT and one.key[0] == base}
-    )
+    severities = scored_severities(snapshot)
     if not severities:
         raise NotMeasured("the baseline pair was not attacked: no robustness score")
     own = [finished(snapshot, (pair, EVOSHIFT, severity)) for severity in severities]
