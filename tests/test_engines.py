@@ -78,10 +78,16 @@ def on_ray(workers: int) -> RayEngine:
     return RayEngine(there, surrogate_task(there.train, 2, SETTINGS), workers, StopRequest())
 
 
+@pytest.fixture(scope="module")
+def here() -> tuple[list[object], dict[str, CellResult], set[str]]:
+    return everything(InProcessEngine(context(), surrogate_task(context().train, 2, SETTINGS), StopRequest()))
+
+
 @pytest.mark.parametrize("kind", ["processes", "ray"])
-def test_other_engines_and_this_process_agree_to_the_last_bit(kind: str) -> None:
+def test_other_engines_and_this_process_agree_to_the_last_bit(
+    here: tuple[list[object], dict[str, CellResult], set[str]], kind: str
+) -> None:
     task = surrogate_task(context().train, 2, SETTINGS)
-    here = everything(InProcessEngine(context(), task, StopRequest()))
     other = ProcessEngine(context(), task, 2, StopRequest()) if kind == "processes" else on_ray(2)
     there = everything(other)
     assert here[0] == there[0]

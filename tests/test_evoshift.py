@@ -25,6 +25,8 @@ from tests.planted import (
     search_request,
 )
 
+STEPS = 60  # of a surrogate, enough to see the planted pixels
+
 
 def found_by(request: SearchRequest) -> tuple[Perturbation, SearchRecord]:
     found, record = evoshift(request)
@@ -34,7 +36,7 @@ def found_by(request: SearchRequest) -> tuple[Perturbation, SearchRecord]:
 
 def test_recovers_the_planted_pixels_with_real_surrogates_and_repeats_itself() -> None:
     curve: list[Generation] = []
-    settings = quick(closed_form=True)
+    settings = quick(closed_form=True, steps=STEPS)
     found, record = found_by(search_request(planted_split(), settings, on_generation=curve.append))
     again, _ = found_by(search_request(planted_split(), settings))
     assert {e.label: (e.row, e.col) for e in found.edits} == PLANTED
@@ -47,7 +49,7 @@ def test_recovers_the_planted_pixels_with_real_surrogates_and_repeats_itself() -
     "changes", [{"optimizer": "sgd-m"}, {"fitness": "probability"}, {"domain_weight": 1.0}]
 )
 def test_recovers_them_with_other_inner_optimizers_and_fitness_too(changes: dict[str, object]) -> None:
-    found, record = found_by(search_request(planted_split(), quick(**changes)))
+    found, record = found_by(search_request(planted_split(), quick(steps=STEPS, **changes)))
     assert {e.label: (e.row, e.col) for e in found.edits} == PLANTED
     assert {key: record.settings[key] for key in changes} == changes
 

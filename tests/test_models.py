@@ -90,15 +90,23 @@ def test_models_of_earlier_audits_keep_their_weights(name: str, options: dict[st
 # ---- each listed model trains
 
 
-@pytest.mark.parametrize("name", [name for name in LISTED if name not in HEAVY])
-def test_listed_models_train_a_step(name: str) -> None:
-    channels, size = COMBINATIONS[LISTED.index(name) % len(COMBINATIONS)]
+QUICK = [
+    (name, *COMBINATIONS[number % len(COMBINATIONS)])
+    for number, name in enumerate(LISTED)
+    if name not in HEAVY
+]
+OTHERS = [
+    (name, *each) for name, each in itertools.product(LISTED, COMBINATIONS) if (name, *each) not in QUICK
+]
+
+
+@pytest.mark.parametrize(("name", "channels", "size"), QUICK)
+def test_listed_models_train_a_step(name: str, channels: int, size: int) -> None:
     trains(built(name, channels, size), channels, size)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("channels", "size"), COMBINATIONS)
-@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize(("name", "channels", "size"), OTHERS)
 def test_every_listed_model_trains_a_step(name: str, channels: int, size: int) -> None:
     trains(built(name, channels, size), channels, size, batch=2 if name in HEAVY else 4)
 
