@@ -33,6 +33,14 @@ def done(folder: Path) -> list[str]:
     return sorted(p.stem for p in folder.glob("out/cells/*.json"))
 
 
+def another_under_way(folder: Path) -> bool:
+    """Whether one training is done and another one has trained an epoch: between two, a signal stops at once."""
+    events = (
+        map(json.loads, (folder / "out" / "events.jsonl").read_text().splitlines()) if done(folder) else ()
+    )
+    return any(event["event"] == "epoch" and event["id"] not in done(folder) for event in events)
+
+
 def begun(folder: Path) -> bool:
     log = folder / "out" / "events.jsonl"
     return log.exists() and '"started"' in log.read_text()
@@ -41,7 +49,7 @@ def begun(folder: Path) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_once_finishes_what_is_being_trained(tmp_path: Path, workers: int) -> None:
     running = long_run(tmp_path, workers, 40)
-    wait_for(lambda: done(tmp_path), running)
+    wait_for(lambda: another_under_way(tmp_path), running)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=240)
     assert (running.returncode, out) == (130, ""), err
