@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from audit.errors import ConfigError
 from audit.gate.record import Comparison, DifferenceRow
-from audit.gate.words import SHARES, condition, interval, titled
+from audit.gate.words import condition, in_points, interval, titled
 from reports.canvas import new_drawing, shorten
 from reports.style import ALERT, INK, MUTED, figure_settings
 
@@ -24,7 +24,7 @@ def draw_differences(found: Comparison, path: Path) -> None:
         raise ConfigError(
             f"--out: {path.name}: unknown kind of figure; write a name that ends in {', '.join(FORMATS)}"
         )
-    rows = [one for one in found.rows if one.difference is not None and one.measure in SHARES]
+    rows = [one for one in found.rows if one.difference is not None and in_points(one.measure)]
     if not rows:
         raise ConfigError("--out: the two audits share no condition that could be drawn; leave --out out")
     with matplotlib.rc_context(figure_settings([found.dataset])):  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from audit.gate.comparability import differences_in_words, require_comparable
 from audit.gate.differences import Draws, difference
-from audit.gate.judge import SIGNS, withheld
+from audit.gate.judge import ROUNDING, withheld
 from audit.gate.quantities import NotMeasured, quantity, require_same_score
 from audit.gate.record import Comparison, DifferenceRow
 from audit.gate.rules import Measure, Rule, Spread
@@ -89,9 +89,9 @@ def read_difference(corrected: Interval) -> Reading:
     """Higher or lower where the corrected interval leaves zero out."""
     if corrected.low == corrected.high == 0:
         return "same"
-    if corrected.low > SIGNS:
+    if corrected.low > ROUNDING:
         return "higher"
-    return "lower" if corrected.high < -SIGNS else "no difference shown"
+    return "lower" if corrected.high < -ROUNDING else "no difference shown"
 
 
 def named(key: Key) -> str:

@@ -23,7 +23,7 @@ from audit.gate.verdict import Gate, verdict
 from audit.gate.words import many
 from audit.results import CLEAN, EVOSHIFT, Interval
 
-SIGNS = 1e-12  # rounding is no difference
+ROUNDING = 1e-12  # is no difference
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def limit_of(rule: Rule) -> float:
 def is_beyond(rule: Rule, judged: float) -> bool:
     """Whether a difference or a value is worse than what is tolerated."""
     limit = limit_of(rule)
-    return judged > limit + SIGNS if rule.lower_is_better else judged < limit - SIGNS
+    return judged > limit + ROUNDING if rule.lower_is_better else judged < limit - ROUNDING
 
 
 def read(rule: Rule, plain: Interval, corrected: Interval) -> Status:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,7 +16,7 @@ from audit.errors import ConfigError
 from audit.names import nearest
 from audit.results import CLEAN, EVOSHIFT
 
-CONDITION_MEASURES = (
+ConditionMeasure = Literal[
     "accuracy",
     "drop",
     "balanced_accuracy",
@@ -25,23 +25,12 @@ CONDITION_MEASURES = (
     "ece",
     "nuisance_sensitivity",
     "robustness_score",
-)
-DATA_MEASURES = ("shortcut_findings", "failed_checks", "warned_checks")
-LOWER_IS_BETTER = ("drop", "ece", "nuisance_sensitivity", *DATA_MEASURES)
-
-Measure = Literal[
-    "accuracy",
-    "drop",
-    "balanced_accuracy",
-    "worst_class_recall",
-    "auc",
-    "ece",
-    "nuisance_sensitivity",
-    "robustness_score",
-    "shortcut_findings",
-    "failed_checks",
-    "warned_checks",
 ]
+DataMeasure = Literal["shortcut_findings", "failed_checks", "warned_checks"]
+Measure = ConditionMeasure | DataMeasure
+DATA_MEASURES = get_args(DataMeasure)
+"""Counts of findings, which have no interval."""
+LOWER_IS_BETTER = ("drop", "ece", "nuisance_sensitivity", *DATA_MEASURES)
 
 
 class Part(BaseModel):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from audit.gate.record import DifferenceRow, GateCheck
+from audit.gate.rules import DATA_MEASURES
 from audit.results import Interval
 
-SHARES = ("accuracy", "drop", "balanced_accuracy", "worst_class_recall", "auc", "ece", "nuisance_sensitivity")
-COUNTS = ("shortcut_findings", "failed_checks", "warned_checks")
+
+def in_points(measure: str) -> bool:
+    """Whether a measure is a fraction that is told in percent, and its differences in percentage points."""
+    return measure != "robustness_score" and measure not in DATA_MEASURES
 
 
 def many(number: int, noun: str) -> str:
@@ -23,16 +26,16 @@ def value(measure: str, number: float | None) -> str:
     """In the unit of the measure: '56.1 %', '0.98', '2'."""
     if number is None:
         return "–"
-    if measure in COUNTS:
+    if measure in DATA_MEASURES:
         return f"{number:.0f}"
-    return f"{100 * number:.1f} %" if measure in SHARES else f"{number:.2f}"
+    return f"{100 * number:.1f} %" if in_points(measure) else f"{number:.2f}"
 
 
 def interval(measure: str, found: Interval | None) -> str:
     """'−3.0 (−8.1 to +2.2)': percentage points, or as the measure is."""
     if found is None:
         return "–"
-    factor, digits = (100, 1) if measure in SHARES else (1, 2)
+    factor, digits = (100, 1) if in_points(measure) else (1, 2)
     parts = [
         f"{factor * number:+.{digits}f}".replace("-", "−")
         for number in (found.estimate, found.low, found.high)
@@ -43,9 +46,9 @@ def interval(measure: str, found: Interval | None) -> str:
 def limit(check: GateCheck) -> str:
     """'≥ −10.0': of the difference, or of the value."""
     sign = "≤" if check.lower_is_better else "≥"
-    if check.measure in COUNTS:
+    if check.measure in DATA_MEASURES:
         return f"{sign} {check.limit:.0f}"
-    factor, digits = (100, 1) if check.measure in SHARES else (1, 2)
+    factor, digits = (100, 1) if in_points(check.measure) else (1, 2)
     return f"{sign} {factor * check.limit:+.{digits}f}".replace("-", "−").replace("+", "")
 
 
