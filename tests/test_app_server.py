@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from gradio_client import Client, handle_file
+from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from apps.accounts import Accounts
@@ -211,16 +212,26 @@ def test_a_file_of_the_server_is_no_upload(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_audit_through_the_api(tmp_path: Path) -> None:
+def documented(*changes: tuple[str, str]) -> list[str]:
+    """The lines of docs/app.md, with other names; the last of them waits for the end."""
+    code = (Path(__file__).parents[1] / "docs" / "app.md").read_text().split("```python\n")[1].split("```")[0]
+    for old, new in changes:
+        assert old in code
+        code = code.replace(old, new)
+    return code.strip().splitlines()
+
+
+def test_an_audit_through_the_api(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     upload = zipped(class_folders(tmp_path / "images"), tmp_path / "mine.zip")
     data, port = tmp_path / "data", free_port()
     with server(data, port) as address:
-        api = Client(address, verbose=False)
-        audit_id = api.predict("upload", handle_file(upload), api_name="/create")
-        wait_for(lambda: api.predict(audit_id, api_name="/status")["state"] == "done")
-        api.predict(audit_id, "quick", ["mobilenet_v3_small"], ["adam"], ["none"], [], [1], api_name="/plan")
-        wait_for(lambda: api.predict(audit_id, api_name="/status")["state"] == "done")
-        api.predict(audit_id, api_name="/start")
+        lines = documented(
+            ("http://127.0.0.1:7860", address), ("mine.zip", str(upload)),
+            ('["resnet18"]', '["mobilenet_v3_small"]'), ('["none", "csn"]', '["none"]'),
+        )  # fmt: skip
+        known: dict[str, Any] = {}
+        exec("\n".join(lines[:-1]), known)
+        api, audit_id = known["api"], known["audit_id"]
         wait_for(lambda: api.predict(audit_id, api_name="/status")["done"] >= 1)
         with pytest.raises(AppError, match="something is under way"):
             api.predict(audit_id, api_name="/start")
@@ -228,9 +239,10 @@ def test_an_audit_through_the_api(tmp_path: Path) -> None:
             api.predict("0" * 20, api_name="/status")
     # Killed with its worker in mid-run. The next server takes it up.
     with server(data, port) as address:
-        api = Client(address, verbose=False)
-        wait_for(lambda: api.predict(audit_id, api_name="/status")["state"] == "done")
+        known["api"] = api = Client(address, verbose=False)
+        exec(lines[-1], known)
         status = api.predict(audit_id, api_name="/status")
+        assert capsys.readouterr().out.splitlines()[-1] == status["verdict"]
         assert (status["done"], status["total"], status["job"], status["state"]) == (4, 4, "audit", "done")
     stored = json.loads((data / "audits" / audit_id / "run" / "results.json").read_text())
     assert stored["finding"]["verdict"] == status["verdict"]
