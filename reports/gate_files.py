@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from audit.gate.record import FileFinding, GateCheck, GateResult
 from audit.gate.words import interval, limit, numbers, titled, value
+from reports.files import whole_file
 
 MARKER = "<!-- audit-gate -->"  # by which a pull request's comment is found and updated
 SIGNS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "error": "⚠️"}
@@ -31,8 +32,11 @@ def write_gate_files(
         contents["gate.sarif"] = json.dumps(
             sarif(findings, result.audit_version), indent=1, ensure_ascii=False
         )
+    else:
+        (folder / "gate.sarif").unlink(missing_ok=True)  # of an earlier look at other files
     for name, text in contents.items():
-        (folder / name).write_text(text + "\n", encoding="utf-8")
+        with whole_file(folder / name) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
     return [folder / name for name in contents]
 
 

@@ -102,7 +102,7 @@ def test_a_second_look_is_paid_for() -> None:
     new = snapshot({CLEAN_KEY: [0.9] * 3, ATTACKED: [0.5] * 3})
     once, twice = judge(new, base(), rules(ACCURACY)), judge(new, base(), rules(ACCURACY), looks=2)
     assert only(once).corrected.level == 0.95 and only(twice).corrected.level == pytest.approx(0.975)
-    assert "Judged 2 times on growing numbers of seeds: failures are corrected for that." in twice.notes
+    assert "Failures are corrected for 2 looks, the second after more seeds were trained." in twice.notes
 
 
 def test_a_mean_over_conditions() -> None:

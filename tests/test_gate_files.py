@@ -85,6 +85,8 @@ def test_sarif_is_written_only_where_files_were_asked_for(tmp_path: Path) -> Non
     found = verdict([0.6] * 3)
     assert [path.name for path in write_gate_files(found, tmp_path)] == ["gate.json", "gate.xml", "gate.md"]
     assert write_gate_files(found, tmp_path, FOUND)[-1].name == "gate.sarif"
+    write_gate_files(found, tmp_path)
+    assert not (tmp_path / "gate.sarif").exists(), "findings of an earlier call"
     assert GateResult.model_validate_json((tmp_path / "gate.json").read_text()) == found
 
 

@@ -99,7 +99,7 @@ def margin(values: Floats, resampling: Resampling, level: float, added: float) -
     return float(np.sqrt(squared))
 
 
-def quantile(level: float, degrees_of_freedom: int) -> float:
+def quantile(level: float, degrees_of_freedom: float) -> float:
     """t of a two-sided interval: 1.96 for 0.95 and many degrees of freedom, 4.30 for two."""
     return float(stdtrit(max(degrees_of_freedom, 1), (1 + level) / 2))
 

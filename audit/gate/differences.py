@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtrit
 
 from audit.evaluation.intervals import (
     Resampling,
@@ -71,28 +70,25 @@ class Part:
             return self.pair_variance / (self.new + more), self.pair_freedom + more
         below = 0.0 if self.base is None or unlimited else 1 / self.base
         as_samples = self.variance * (1 / (self.new + more) + below), self.freedom + more
-        return self.as_pairs if self.takes_pairs(as_samples) else as_samples
+        if not self.pairs:
+            return as_samples
+        return min(self.as_pairs, as_samples, key=squared_margin)
 
     @property
     def as_pairs(self) -> tuple[float, float]:
         """The same over the seeds that both have."""
         return self.pair_variance / self.pairs, self.pair_freedom
 
-    def takes_pairs(self, as_samples: tuple[float, float]) -> bool:
-        """Whether pairs tell more than all trainings as two samples do."""
-        return self.pairs > 0 and squared_margin(self.as_pairs) <= squared_margin(as_samples)
-
     @property
     def paired(self) -> bool:
-        """Whether the seeds that only one side has are left out."""
-        as_samples = self.variance * (1 / self.new + (1 / self.base if self.base else 0)), self.freedom
-        return self.takes_pairs(as_samples)
+        """Whether pairs tell more than all trainings do as two samples: then seeds of one side only are left out."""
+        return self.pairs > 0 and self.of_mean() == self.as_pairs
 
 
 def squared_margin(of_mean: tuple[float, float]) -> float:
     """t² times the variance, at the plain level."""
     variance, freedom = of_mean
-    return t_quantile(LEVEL, freedom) ** 2 * variance
+    return quantile(LEVEL, freedom) ** 2 * variance
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ class Difference:
         total = sum(variance for variance, _ in means)
         if total > 0:
             freedom = total**2 / sum(variance**2 / own for variance, own in means)
-            squared += t_quantile(level, freedom) ** 2 * total / self.conditions**2
+            squared += quantile(level, freedom) ** 2 * total / self.conditions**2
         return float(np.sqrt(squared))
 
     def interval(self, level: float) -> Interval:
@@ -153,11 +149,6 @@ class Difference:
             return "it lies at the limit itself: no number of trainings decides"
         groups = self.draws.resampling.n_groups
         return f"the {groups} test patients or images are too few: more of them are needed"
-
-
-def t_quantile(level: float, freedom: float) -> float:
-    """t of a two-sided interval, for any degrees of freedom from 1 on."""
-    return float(stdtrit(max(freedom, 1.0), (1 + level) / 2))
 
 
 def difference(new: Sequence[Quantity], base: Sequence[Quantity] | None, draws: Draws) -> Difference:

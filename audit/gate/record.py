@@ -53,7 +53,9 @@ class GateResult(Record):
     dataset: str = ""
     synthetic: bool = False
     confidence: float
-    looks: int = 1  # at these data: 2 where more seeds were trained because the first look was inconclusive
+    looks: int = (
+        1  # that failures are corrected for: 2 where more seeds may be trained after an inconclusive one
+    )
     rules_sha256: str
     checks: list[GateCheck] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)  # what the reader must know beside the verdict

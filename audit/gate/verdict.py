@@ -47,14 +47,14 @@ def verdict(gate: Gate, checks: list[GateCheck]) -> GateResult:
         (status for status in ("fail", "error", "inconclusive") if by_status[status]), "pass"
     )
     codes = {"pass": EXIT_PASS, "fail": EXIT_GATE_FAILED, "inconclusive": EXIT_INCONCLUSIVE}
-    broken = EXIT_INCOMPLETE if all(one.incomplete for one in by_status["error"]) else EXIT_USAGE
+    of_error = EXIT_INCOMPLETE if all(one.incomplete for one in by_status["error"]) else EXIT_USAGE
     notes = assumptions(gate, checks) + (
         differences_in_words(gate.new, gate.base) if gate.base is not None else []
     )
     return GateResult(
         verdict=found,
         sentence=sentence(found, checks),
-        exit_code=codes.get(found, broken),
+        exit_code=codes.get(found, of_error),
         created=now(),
         audit_id=gate.new.audit_id,
         audit_created=gate.new.created,
@@ -116,7 +116,7 @@ def assumptions(gate: Gate, checks: Sequence[GateCheck]) -> list[str]:
         )
     if gate.looks > 1:
         notes.append(
-            f"Judged {gate.looks} times on growing numbers of seeds: failures are corrected for that."
+            f"Failures are corrected for {gate.looks} looks, the second after more seeds were trained."
         )
     return notes
 
