@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from audit.errors import ConfigError
-from audit.names import nearest
+from audit.names import dotted, nearest
 from audit.settings import AuditConfig
 from audit.training.external_models import is_factory
 
@@ -126,7 +126,7 @@ def validated(raw: Mapping[str, Any], factories: bool = False) -> AuditConfig:
 
 def describe(location: list[str], kind: str, message: str, value: object) -> str:
     """One line: the field, what is wrong with it, what would be right."""
-    field = ".".join(location)
+    field = dotted(location)
     if kind == "extra_forbidden":
         siblings = fields_of(location[:-1])
         return f"{field}: unknown key; {nearest(location[-1], siblings)}"

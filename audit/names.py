@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -20,6 +20,12 @@ def known(kind: str, name: str, table: Mapping[str, object]) -> str:
     if name in table:
         return name
     raise ValueError(f"unknown {kind} {name!r}; {nearest(name, list(table))}")
+
+
+def dotted(location: Iterable[object]) -> str:
+    """Where a value stands in a file, `a.b.3`. A key is the user's: what would break the line is escaped."""
+    parts = (str(part) for part in location)
+    return ".".join(part if part.isprintable() else repr(part)[1:-1] for part in parts)
 
 
 def nearest(name: str, choices: list[str], shown: list[str] | None = None) -> str:

@@ -24,6 +24,7 @@ from audit.cell_result import Explanation as Explanation
 from audit.checks.record import CheckResult as CheckResult
 from audit.cost_record import Cost as Cost
 from audit.errors import RunDirectoryError
+from audit.names import dotted
 from audit.recipe import CROSS_ENTROPY as CROSS_ENTROPY
 from audit.recipe import EARLY_STOPPING as EARLY_STOPPING
 from audit.recipe import NO_DEFENCE as NO_DEFENCE
@@ -312,7 +313,7 @@ class AuditResult(Record):
             return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "file"
+            field = dotted(first["loc"]) or "file"
             raise RunDirectoryError(
                 f"{name}: {field}: {first['msg']}; written by another version or damaged: run the audit again"
             ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from audit.errors import ConfigError
@@ -279,6 +279,8 @@ def test_a_check_that_cannot_fail_is_told() -> None:
         ({"rules": [{"measure": "accuracy", "tolerence": 0.1}]},
          "rules.0.tolerence: unknown key; did you mean 'tolerance'?"),
         ({"spread": {"cleen": 0.1}, "rules": [ACCURACY]}, "spread.cleen: unknown key; did you mean 'clean'?"),
+        ({"spread": {"\n": 0.1}, "rules": [ACCURACY]},
+         "spread.\\n: unknown key; choose from clean, attacked, weight"),
         ({"confidence": 2, "rules": [ACCURACY]}, "confidence: input should be less than 1, got 2"),
     ],
 )  # fmt: skip
@@ -297,11 +299,14 @@ json_values = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.sampled_from(["rules", "confidence", "spread", "x"]), json_values, max_size=4))
+@example({"spread": {"\n": None}})
+@example({"rules": [{"\x85": 1}]})
+@example({"\ud800": 1})
 def test_any_content_gives_rules_or_one_clear_line(content: dict[str, Any]) -> None:
     try:
         assert isinstance(validated(content, "r.yaml"), Rules)
     except ConfigError as error:
-        assert str(error).startswith("r.yaml: ") and "\n" not in str(error)
+        assert str(error).startswith("r.yaml: ") and str(error).isprintable()
 
 
 def test_the_rules_that_come_along() -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from audit.config import GATE_FILE, YAML_PROBLEMS, as_mapping
 from audit.errors import ConfigError
-from audit.names import nearest
+from audit.names import dotted, nearest
 from audit.results import CLEAN, EVOSHIFT
 
 ConditionMeasure = Literal[
@@ -151,4 +151,4 @@ def validated(content: Mapping[str, Any], where: str) -> Rules:
             message = f"unknown key; {nearest(place[-1], list(siblings.model_fields))}"
         elif problem["type"] not in ("value_error", "missing"):
             message += f", got {problem.get('input')!r}"
-        raise ConfigError(f"{where}: {'.'.join(place)}: {message}") from None
+        raise ConfigError(f"{where}: {dotted(place)}: {message}") from None

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from audit.errors import ConfigError, IncompleteError, RunDirectoryError
 from audit.gate.words import many
+from audit.names import dotted
 from audit.recipe import Pair, Record
 from audit.results import AuditResult, CellResult
 from audit.runs import read_run
@@ -258,5 +259,5 @@ def load_snapshot(path: Path) -> Snapshot:
     try:
         return Snapshot.model_validate(content)
     except ValidationError as error:
-        field = ".".join(str(part) for part in error.errors()[0]["loc"])
+        field = dotted(error.errors()[0]["loc"])
         raise ConfigError(f"{path}: {field}: {error.errors()[0]['msg']}; {remedy}") from None
