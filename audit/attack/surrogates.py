@@ -19,11 +19,11 @@ from audit.attack.networks import SURROGATES, population_of
 from audit.attack.perturbation import Perturbation
 from audit.attack.population_images import PopulationImages, population_images
 from audit.attack.surrogate_task import SurrogateTask
+from audit.attack.training_pass import training_pass
 from audit.scan.penalty import flagged_share
 from audit.settings import SearchSettings
 from audit.training.augmentation import augmentation, main_labels, mixed_loss
 from audit.training.optimizers import OPTIMIZERS, build_optimizer
-from audit.training.precision import autocast
 from audit.training.schedules import learning_rate_schedule
 
 WORST_LOSS = 10.0  # nats: what a surrogate that diverged counts as
@@ -117,12 +117,13 @@ class SurrogateTrainer:
         right: list[Tensor] = []
         losses: list[Tensor] = []
         network.train()
+        first = torch.zeros(settings.batch_size, dtype=torch.int64, device=self.device)
+        forward = training_pass(network, self.device, self.precision, in_groups(images.train(first)))
         for _ in range(settings.steps):
             batch = torch.randint(len(self.labels), (settings.batch_size,), generator=draws).to(self.device)
             labels = self.labels[batch]
             augmented = augment(images.train(batch), draws)
-            with autocast(self.device, self.precision):
-                logits = network(in_groups(augmented.images))
+            logits = forward(in_groups(augmented.images))
             loss = mixed_loss(logits.to(self.dtype), labels, augmented).mean(0)
             optimizer.zero_grad()
             # Summed over members, so that each member's gradient is that of its own mean loss.
