@@ -3,7 +3,11 @@
     python benchmarks/search.py PATH.npz [--candidates 16] [--steps 100] [--repeats 3] [--json]
 
 Same surrogate, images, steps, batch size and candidates for both, alternately in one run, so that a busy
-machine hits both. The plain loop trains candidate after candidate in NCHW with PyTorch's default threads.
+machine hits both. The plain loop trains candidate after candidate in NCHW with PyTorch's default threads, on the
+same device. On a GPU: --candidates 32.
+
+Then the same for the surrogate in closed form: fits per minute of a search's first stage (whole, features of new
+edits included) against a plain loop that makes the features of all images and solves the regression, fit after fit.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +25,12 @@ from torch import nn
 from torch.nn import functional
 
 from audit.attack.baselines import random_edits
+from audit.attack.closed_form import FIT_WEIGHT, RIDGE, SHARPNESS, SMALLEST_RIDGE, ClosedForm
+from audit.attack.edits import blocks_of
 from audit.attack.networks import SURROGATES
 from audit.attack.perturbation import Perturbation
 from audit.attack.search import KeptReadings, SearchRequest
+from audit.attack.search_desk import NETWORKS, Propose
 from audit.attack.surrogate_task import SurrogateTask, surrogate_task
 from audit.attack.surrogates import SurrogateTrainer
 from audit.cells import CellContext
@@ -30,9 +38,10 @@ from audit.data.dataset import ImageDataset
 from audit.data.load import load_dataset
 from audit.engines import choose_device, make_engine, worker_count
 from audit.settings import AuditConfig, DataSettings, SearchSettings
+from audit.training.precision import resolved
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.machine import peak, time_by_kind
+from benchmarks.machine import peak, time_by_kind, wait
 
 
 def request_for(dataset: ImageDataset, task: SurrogateTask, settings: SearchSettings) -> SearchRequest:
@@ -58,23 +67,95 @@ def candidates(
     return [request.perturbation(random_edits(request, seed)) for seed in range(count)]
 
 
-def plain_loop(task: SurrogateTask, perturbations: list[Perturbation], settings: SearchSettings) -> float:
+def plain_loop(
+    task: SurrogateTask, perturbations: list[Perturbation], settings: SearchSettings, device: str
+) -> float:
     """Seconds for one candidate after the other, as anybody would write it first."""
     started = time.perf_counter()
     for perturbation in perturbations:
-        images = torch.from_numpy(perturbation.apply(task.train_images, task.train_labels)).float() / 255
-        labels = torch.from_numpy(task.train_labels)
+        changed = perturbation.apply(task.train_images, task.train_labels)
+        images = torch.from_numpy(changed).to(device).float() / 255
+        labels = torch.from_numpy(task.train_labels).to(device)
         torch.manual_seed(0)
         height, width = images.shape[2:]
         network = SURROGATES[settings.surrogate].build(images.shape[1], task.n_classes, (height, width))
+        network.to(device)
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
         for _ in range(settings.steps):
-            batch = torch.randint(len(labels), (settings.batch_size,))
+            batch = torch.randint(len(labels), (settings.batch_size,), device=device)
             loss = functional.cross_entropy(network(images[batch]), labels[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+    wait(device)
     return time.perf_counter() - started
+
+
+def plain_fits(
+    task: SurrogateTask, perturbations: list[Perturbation], shared: ClosedForm
+) -> tuple[list[float], float]:
+    """(fitness, seconds) of the surrogate in closed form, as anybody would write it first: features of all images,
+    one regression. The drawn weights and the scale of the features are `shared`."""
+    started = time.perf_counter()
+    labels, held = torch.from_numpy(task.train_labels), torch.from_numpy(task.held_labels)
+    targets = functional.one_hot(labels, task.n_classes).float()
+    found = []
+    for perturbation in perturbations:
+        changed = perturbation.apply(task.train_images, task.train_labels)
+        features = shared.standardized(shared.features(shared.augmented(changed)))
+        mean = features.mean(0)
+        centred, towards = features - mean, targets - targets.mean(0)
+        covariance = centred.T @ centred / len(features)
+        ridge = RIDGE * covariance.diagonal().mean() + SMALLEST_RIDGE
+        weights = torch.linalg.solve(
+            covariance + ridge * torch.eye(len(mean)), centred.T @ towards / len(features)
+        )
+        # Without the part of the squared error that is the same for all candidates.
+        error = ((centred @ weights - towards).square().mean(0) - towards.square().mean(0)).sum()
+        reading = 0.0
+        for sign, images in (
+            (1, perturbation.apply(task.held_images, task.held_labels)),
+            (-1, task.held_images),
+        ):
+            outputs = (shared.standardized(shared.features(shared.seen(images))) - mean) @ weights
+            right = (SHARPNESS * outputs).softmax(1)[range(len(held)), held]
+            reading += sign * float(
+                torch.stack([right[held == k].mean() for k in range(task.n_classes)]).mean()
+            )
+        found.append(reading - FIT_WEIGHT * float(error))
+    return found, time.perf_counter() - started
+
+
+def closed_form(
+    dataset: ImageDataset, settings: SearchSettings, count: int, repeats: int, threads: int
+) -> dict[str, object]:
+    """Fits per minute of both, alternately, and by how much their fitness differs at most."""
+    task = surrogate_task(dataset.train, len(dataset.class_names), settings)
+    perturbations = candidates(dataset, task, settings, count)
+    request = request_for(dataset, task, settings)
+    shared = ClosedForm(request, 0, "cpu")
+    own = [shared.fitness(blocks_of(one)) for one in perturbations]
+    config = AuditConfig(search=settings)
+    context = CellContext(dataset.train, dataset.test, dataset.class_names, config, "cpu")
+    plain, engine_rates, differences = [], [], []
+    with make_engine(context, task, worker_count(config, "cpu")) as engine:
+        for seed in range(repeats + 1):  # another seed is another search: nothing of the last one is kept
+            torch.set_num_threads(threads)
+            fitness, seconds = plain_fits(task, perturbations, shared)
+            differences.append(float(np.abs(np.subtract(fitness, own)).max()))
+            target = replace(request, seed=seed).target
+            started = time.perf_counter()
+            answers = engine.answer_all([Propose(target, n, settings.finalists) for n in range(NETWORKS)])
+            scored = sum(answer["scored"] for answer in answers)
+            engine_rates.append(60 * scored / (time.perf_counter() - started))
+            plain.append(60 * count / seconds)
+    ratios = np.divide(engine_rates, plain)[1:]  # the first starts the workers
+    return {
+        "plain_per_minute": plain[1:],
+        "engine_per_minute": engine_rates[1:],
+        "ratio": {"median": float(np.median(ratios)), "low": ratios.min(), "high": ratios.max()},
+        "fitness_differs_at_most": max(differences),
+    }
 
 
 def throughput(
@@ -92,7 +173,7 @@ def throughput(
         engine.score_all([(p, 0) for p in perturbations[:4]])  # workers start, images are put in place
         for _ in range(repeats):
             torch.set_num_threads(threads)
-            plain.append(plain_loop(task, perturbations, settings))
+            plain.append(plain_loop(task, perturbations, settings, device))
             started = time.perf_counter()
             engine.score_all([(p, 0) for p in perturbations])
             engine_seconds.append(time.perf_counter() - started)
@@ -128,25 +209,31 @@ def multiplications(settings: SearchSettings, task: SurrogateTask) -> float:
     return 3.0 * total * settings.batch_size
 
 
-def share_of_peak(dataset: ImageDataset, settings: SearchSettings) -> dict[str, object]:
-    """One training on one thread: its rate, the machine's, and the time by kind of operation."""
+def share_of_peak(dataset: ImageDataset, settings: SearchSettings, count: int) -> dict[str, object]:
+    """One training on one thread (on a GPU: a population): its rate, the machine's, and, on a CPU, the time by
+    kind of operation."""
     torch.set_num_threads(1)
+    device = choose_device("auto")
     task = surrogate_task(dataset.train, len(dataset.class_names), settings)
-    trainer = SurrogateTrainer(task, settings, "cpu")
-    (candidate,) = candidates(dataset, task, settings, 1)
-    trainer.train(trainer.population([candidate]), 0)
+    trainer = SurrogateTrainer(task, settings, device)
+    population = candidates(dataset, task, settings, count if device == "cuda" else 1)
+
+    def train() -> None:
+        trainer.train(trainer.population(population), 0)
+        wait(device)
+
+    train()
     started = time.perf_counter()
-    trainer.train(trainer.population([candidate]), 0)
+    train()
     step = (time.perf_counter() - started) / settings.steps
-    spent = time_by_kind(lambda: trainer.train(trainer.population([candidate]), 0))
-    dtype = torch.float32 if settings.precision == "float32" else torch.bfloat16
-    rate = multiplications(settings, task) / step
+    dtype = torch.float32 if resolved(device, settings.precision) == "float32" else torch.bfloat16
+    rate = len(population) * multiplications(settings, task) / step
     return {
         "milliseconds_per_step": 1e3 * step,
         "gflops": rate / 1e9,
-        "peak_gflops": {str(d).removeprefix("torch."): peak(d) / 1e9 for d in {torch.float32, dtype}},
-        "share_of_peak": rate / peak(dtype),
-        "time": spent,
+        "peak_gflops": {str(d).removeprefix("torch."): peak(d, device) / 1e9 for d in {torch.float32, dtype}},
+        "share_of_peak": rate / peak(dtype, device),
+        "time": time_by_kind(train) if device == "cpu" else {},
     }
 
 
@@ -168,10 +255,14 @@ def main() -> None:
         settings = SearchSettings(images=480, steps=options.steps, precision=precision)
         measured = {
             **throughput(dataset, settings, options.candidates, options.repeats, threads),
-            **share_of_peak(dataset, settings),
+            **share_of_peak(dataset, settings, options.candidates),
         }
         found[precision] = measured
         print(precision, json.dumps(measured, indent=1))
+    found["closed form"] = closed_form(
+        dataset, SearchSettings(images=480), options.candidates, options.repeats, threads
+    )
+    print("closed form", json.dumps(found["closed form"], indent=1))
     if options.json:
         print(json.dumps(found))
 
