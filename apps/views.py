@@ -177,6 +177,9 @@ def cost(estimate: dict[str, Any] | None, one: Status) -> str:
         f"{estimate['trainings']} trainings and {estimate['surrogate_trainings']} short ones for the search: about "
         f"{words.duration(estimate['wall_seconds'])} on this server"
     )
+    longest = words.duration(estimate.get("longest_seconds", estimate["wall_seconds"]))
+    if longest != words.duration(estimate["wall_seconds"]):
+        said += f" (up to {longest} where the search's short trainings learn slowly)"
     said += f", {memory / 2**30:.1f} GiB of memory per worker." if memory else "."
     return note(said, "ok") + untested
 

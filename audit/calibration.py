@@ -158,17 +158,20 @@ class Trained:
         predict(self.network, self.batch.images, len(self.batch.images))
 
 
+STEPS = 4  # of the surrogates that are timed
+
+
 def time_surrogate(dataset: ImageDataset, config: AuditConfig, device: str, together: int) -> float:
     """Seconds of one surrogate training."""
-    few = config.search.model_copy(update={"steps": 4, "images": 64})
+    few = config.search.model_copy(update={"images_per_class": 16})
     task = surrogate_task(dataset.train, len(dataset.class_names), few, config.search_augmentation)
     trainer = SurrogateTrainer(task, few, device)
     nothing = Perturbation(
         image_size=dataset.image_size, channels=dataset.channels, n_classes=task.n_classes, edits=()
     )
     images = trainer.population([nothing])
-    trainer.train(images, seed=0)
-    return timed([lambda: trainer.train(images, seed=0)] * together) / few.steps * config.search.steps
+    trainer.train(images, 0, STEPS)
+    return timed([lambda: trainer.train(images, 0, STEPS)] * together) / STEPS * config.search.steps
 
 
 def time_closed_form(

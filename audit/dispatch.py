@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from audit.attack.search_desk import Answer, DeskJob
-from audit.attack.surrogates import Reading
+from audit.attack.surrogates import Job, Reading
 from audit.cells import CellContext, failed_cell
 from audit.errors import EXIT_INCOMPLETE, AuditError
 from audit.interrupts import StopRequest
 from audit.results import CellResult
-from audit.workbench import CellJob, EpochEvent, ScoreJob
+from audit.workbench import CellJob, EpochEvent
 
 POLL_SECONDS = 0.1
 
@@ -60,12 +60,12 @@ class PlacesEngine:
     ) -> None:
         self.context, self.places, self.stop, self.on_death = context, places, stop, on_death
 
-    def score_all(self, jobs: Sequence[ScoreJob]) -> list[Reading]:
+    def score_all(self, jobs: Sequence[Job]) -> list[Reading]:
         """Readings in the order of the jobs."""
         parts = self.together(jobs)
         return [reading for part in self.in_order("score", parts) for reading in part]
 
-    def together(self, jobs: Sequence[ScoreJob]) -> list[list[ScoreJob]]:
+    def together(self, jobs: Sequence[Job]) -> list[list[Job]]:
         """Jobs that one place takes at once."""
         return [[job] for job in jobs]
 

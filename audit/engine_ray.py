@@ -14,12 +14,13 @@ from concurrent.futures import Future
 from typing import Any
 
 from audit.attack.surrogate_task import SurrogateTask
+from audit.attack.surrogates import Job
 from audit.cells import CellContext
 from audit.dispatch import PlacesEngine, WorkerDied
 from audit.errors import AuditError
 from audit.interrupts import StopRequest
 from audit.settings import RAY
-from audit.workbench import SURROGATES_TOGETHER, EpochEvent, ScoreJob, Workbench
+from audit.workbench import SURROGATES_TOGETHER, EpochEvent, Workbench
 
 DIED = "its Ray worker died twice (killed, out of memory, or its node went away)"
 RETRIES = 1
@@ -59,7 +60,7 @@ class RayEngine(PlacesEngine):
         places = [RayPlace(self, number == 0) for number in range(max(count, 1))]
         super().__init__(context, places, stop, on_death)
 
-    def together(self, jobs: Any) -> list[list[ScoreJob]]:
+    def together(self, jobs: Any) -> list[list[Job]]:
         """On a GPU as many as train in one program."""
         size = SURROGATES_TOGETHER if self.context.device == "cuda" else 1
         return [list(jobs[i : i + size]) for i in range(0, len(jobs), size)]

@@ -12,21 +12,21 @@ from typing import Protocol
 
 from audit.attack.search_desk import Answer, DeskJob
 from audit.attack.surrogate_task import SurrogateTask
-from audit.attack.surrogates import Reading
+from audit.attack.surrogates import Job, Reading
 from audit.cells import CellContext
 from audit.engine_processes import ProcessEngine
 from audit.errors import AuditError
 from audit.interrupts import StopRequest
 from audit.results import CellResult
 from audit.settings import LOCAL, AuditConfig
-from audit.workbench import CellJob, EpochEvent, ScoreJob, Workbench
+from audit.workbench import CellJob, EpochEvent, Workbench
 
 
 class Engine(Protocol):
     """What the runner needs: score surrogates in order, run cells in any order. Once a stop is asked for, no further
     cell is begun."""
 
-    def score_all(self, jobs: Sequence[ScoreJob]) -> list[Reading]: ...
+    def score_all(self, jobs: Sequence[Job]) -> list[Reading]: ...
 
     def answer_all(self, jobs: Sequence[DeskJob]) -> list[Answer]: ...
 
@@ -95,7 +95,7 @@ class InProcessEngine:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def score_all(self, jobs: Sequence[ScoreJob]) -> list[Reading]:
+    def score_all(self, jobs: Sequence[Job]) -> list[Reading]:
         """Readings in the order of the jobs."""
         self.stop.check()
         return self.bench.score(jobs)

@@ -30,6 +30,7 @@ class Estimate:
     surrogate_trainings: int
     workers: int
     wall_seconds: float
+    longest_seconds: float  # wall, where every search needs its longer surrogate trainings
     worker_bytes: int | None  # the most that one process will hold; on a GPU: of its memory
     watts: float
     power_basis: str
@@ -48,6 +49,17 @@ class Estimate:
     def watt_hours(self) -> float:
         """While it computes."""
         return self.watts * self.wall_seconds / JOULES_PER_WATT_HOUR
+
+    @property
+    def time_in_words(self) -> str:
+        """About how long on the clock, and the most where searches may take longer."""
+        found = f"about {in_words(self.wall_seconds)}"
+        most = in_words(self.longest_seconds)
+        return (
+            found
+            if most == in_words(self.wall_seconds)
+            else f"{found} (up to {most} where surrogates learn slowly)"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For `audit plan --json` and the run directory."""
@@ -73,17 +85,22 @@ def multiplied(
     cells = {c.id: cell_seconds(c, dataset, costs.models[kind_of(c.recipe)], plan.config) for c in missing}
     searched = [attack for attack in plan.searches if any(cell.attack == attack for cell in missing)]
     trainings = {attack: plan.budget(attack, dataset).trainings for attack in searched}
-    searches = {
-        attack: count * costs.surrogate
-        + (costs.closed_form[attack].seconds if attack in costs.closed_form else 0.0)
-        for attack, count in trainings.items()
-    }
+
+    def searches(longer: int) -> dict[AttackSpec, float]:
+        """Seconds of each, with so many times as many steps of each surrogate."""
+        closed_form = {attack: cost.seconds for attack, cost in costs.closed_form.items()}
+        return {
+            attack: count * costs.surrogate * longer + closed_form.get(attack, 0.0)
+            for attack, count in trainings.items()
+        }
+
     return Estimate(
         cells=cells,
-        searches={attack.name: seconds for attack, seconds in searches.items()},
+        searches={attack.name: seconds for attack, seconds in searches(1).items()},
         surrogate_trainings=sum(trainings.values()),
         workers=workers,
-        wall_seconds=wall(missing, cells, searches, workers),
+        wall_seconds=wall(missing, cells, searches(1), workers),
+        longest_seconds=wall(missing, cells, searches(plan.config.search.longer), workers),
         worker_bytes=peak_of_a_worker(missing, searched, costs),
         watts=costs.power.watts,
         power_basis=costs.power.basis,

@@ -78,6 +78,7 @@ class Generation(Record):
     low: float  # lower quartile of the generation
     high: float  # upper quartile
     unfit: int  # candidates whose surrogate never fitted
+    steps: int | None = None  # of each surrogate; not kept before 2026-11-28
 
 
 class Finalist(Record):

@@ -156,7 +156,7 @@ class TerminalObserver:
         line = (
             f"{attack.attack} N_p={attack.severity} generation {generation.generation}: "
             f"fitness best {generation.best:.2f}, median {generation.median:.2f} "
-            f"({generation.trainings} of at most {self.trainings} surrogate trainings)"
+            f"({generation.trainings} of at most {self.trainings} surrogate trainings, {generation.steps} steps each)"
         )
         if self.search is not None and self.console.is_terminal:
             self.progress.update(self.search, completed=generation.trainings, description=line)

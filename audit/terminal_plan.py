@@ -22,8 +22,8 @@ def show_cost(console: Console, plan: AuditPlan, estimate: Estimate | None, devi
         console.print("all trainings of what fits are done already", highlight=False)
         return
     console.print(
-        f"{estimate.trainings} trainings and {estimate.surrogate_trainings} surrogate trainings: about "
-        f"{in_words(estimate.wall_seconds)} with {estimate.workers} worker(s) on {device}",
+        f"{estimate.trainings} trainings and {estimate.surrogate_trainings} surrogate trainings: "
+        f"{estimate.time_in_words} with {estimate.workers} worker(s) on {device}",
         highlight=False,
         soft_wrap=True,
     )

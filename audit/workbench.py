@@ -14,7 +14,7 @@ import torch
 from audit.attack.perturbation import Perturbation
 from audit.attack.search_desk import Answer, DeskJob, SearchDesk
 from audit.attack.surrogate_task import SurrogateTask
-from audit.attack.surrogates import Reading, SurrogateTrainer
+from audit.attack.surrogates import Job, Reading, SurrogateTrainer
 from audit.cells import CellContext, failed_cell, run_cell
 from audit.errors import AuditError
 from audit.plan import Cell
@@ -24,7 +24,6 @@ from audit.training.memory import is_out_of_memory
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 SURROGATES_TOGETHER = 64  # on a GPU; a population is at most about half of that
 
-ScoreJob = tuple[Perturbation, int]  # and the seed of its surrogate
 CellJob = tuple[Cell, Perturbation | None]
 EpochEvent = tuple[str, EpochReading]  # (cell id, reading)
 
@@ -38,16 +37,16 @@ class Workbench:
         self.desk: SearchDesk | None = None
         prepare_process(context)
 
-    def score(self, jobs: Sequence[ScoreJob]) -> list[Reading]:
-        """Readings in the order of the jobs. On a GPU all jobs of one seed train together."""
+    def score(self, jobs: Sequence[Job]) -> list[Reading]:
+        """Readings in the order of the jobs. On a GPU all jobs of one seed and length train together."""
         if self.trainer is None:  # images are put in place once
             self.trainer = SurrogateTrainer(self.needed_task, self.context.config.search, self.context.device)
         together = SURROGATES_TOGETHER if self.context.device == "cuda" else 1
         readings: dict[int, Reading] = {}
-        for seed in dict.fromkeys(seed for _, seed in jobs):
-            own = [i for i, job in enumerate(jobs) if job[1] == seed]
+        for seed, steps in dict.fromkeys((job.seed, job.steps) for job in jobs):
+            own = [i for i, job in enumerate(jobs) if (job.seed, job.steps) == (seed, steps)]
             for part in (own[i : i + together] for i in range(0, len(own), together)):
-                scored = self.trainer.score([jobs[i][0] for i in part], seed)
+                scored = self.trainer.score([jobs[i].perturbation for i in part], seed, steps)
                 readings |= dict(zip(part, scored, strict=True))
         return [readings[i] for i in range(len(jobs))]
 

@@ -33,7 +33,7 @@ SETTINGS = {
     "data.image_size": 32,
     "training.epochs": 6,
     "search.generations": 3,
-    "search.images": 128,
+    "search.images_per_class": 32,
     "search.steps": 40,
     "search.population": 8,
 }

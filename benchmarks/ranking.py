@@ -28,6 +28,7 @@ from audit.attack.perturbation import Perturbation
 from audit.attack.search import SearchRequest
 from audit.attack.search_desk import NETWORKS
 from audit.attack.surrogate_task import surrogate_task
+from audit.attack.surrogates import Job
 from audit.cells import CellContext
 from audit.data.load import load_dataset
 from audit.engines import Engine, make_engine, worker_count
@@ -116,9 +117,9 @@ def main() -> None:
     closed, fresh, mixed = read_in_closed_form(request, found)
     context = CellContext(dataset.train, dataset.test, dataset.class_names, config, "cpu")
     with make_engine(context, task, worker_count(config, "cpu")) as engine:
-        engine.score_all([(one, 1) for one in found[:2]])  # workers start, images are put in place
+        engine.score_all([Job(one, 1, config.search.steps) for one in found[:2]])  # workers start
         started = time.perf_counter()
-        readings = engine.score_all([(one, 0) for one in found])
+        readings = engine.score_all([Job(one, 0, config.search.steps) for one in found])
         per_minute = 60 * len(found) / (time.perf_counter() - started)
         started = time.perf_counter()
         victims = read_by_victims(engine, found, config)

@@ -32,7 +32,7 @@ from audit.attack.perturbation import Perturbation
 from audit.attack.search import KeptReadings, SearchRequest
 from audit.attack.search_desk import NETWORKS, Propose
 from audit.attack.surrogate_task import SurrogateTask, surrogate_task
-from audit.attack.surrogates import SurrogateTrainer
+from audit.attack.surrogates import Job, SurrogateTrainer
 from audit.cells import CellContext
 from audit.data.dataset import ImageDataset
 from audit.data.load import load_dataset
@@ -170,12 +170,12 @@ def throughput(
     context = CellContext(dataset.train, dataset.test, dataset.class_names, config, device)
     plain, engine_seconds = [], []
     with make_engine(context, task, worker_count(config, device)) as engine:
-        engine.score_all([(p, 0) for p in perturbations[:4]])  # workers start, images are put in place
+        engine.score_all([Job(p, 0, settings.steps) for p in perturbations[:4]])  # workers start
         for _ in range(repeats):
             torch.set_num_threads(threads)
             plain.append(plain_loop(task, perturbations, settings, device))
             started = time.perf_counter()
-            engine.score_all([(p, 0) for p in perturbations])
+            engine.score_all([Job(p, 0, settings.steps) for p in perturbations])
             engine_seconds.append(time.perf_counter() - started)
     ratios = [a / b for a, b in zip(plain, engine_seconds, strict=True)]
     return {
@@ -219,7 +219,7 @@ def share_of_peak(dataset: ImageDataset, settings: SearchSettings, count: int) -
     population = candidates(dataset, task, settings, count if device == "cuda" else 1)
 
     def train() -> None:
-        trainer.train(trainer.population(population), 0)
+        trainer.train(trainer.population(population), 0, settings.steps)
         wait(device)
 
     train()
@@ -252,7 +252,7 @@ def main() -> None:
     threads = torch.get_num_threads()  # before anything sets another number
     found: dict[str, object] = {}
     for precision in ("float32", "auto"):
-        settings = SearchSettings(images=480, steps=options.steps, precision=precision)
+        settings = SearchSettings(images_per_class=120, steps=options.steps, precision=precision)
         measured = {
             **throughput(dataset, settings, options.candidates, options.repeats, threads),
             **share_of_peak(dataset, settings, options.candidates),
@@ -260,7 +260,7 @@ def main() -> None:
         found[precision] = measured
         print(precision, json.dumps(measured, indent=1))
     found["closed form"] = closed_form(
-        dataset, SearchSettings(images=480), options.candidates, options.repeats, threads
+        dataset, SearchSettings(images_per_class=120), options.candidates, options.repeats, threads
     )
     print("closed form", json.dumps(found["closed form"], indent=1))
     if options.json:

@@ -27,7 +27,7 @@ TINY = {
     "data.image_size": 24,
     "training.epochs": 1,
     "search.generations": 1,
-    "search.images": 60,
+    "search.images_per_class": 15,
     "search.closed_form": False,
     "search.population": 4,
     "search.finalists": 1,

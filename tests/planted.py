@@ -61,12 +61,13 @@ def quick(**changes: object) -> SearchSettings:
     return SearchSettings.model_validate(
         {
             "generations": 2,
-            "images": 160,
+            "images_per_class": 80,
             "steps": 100,
             "finalists": 2,
             "rescoring_seeds": 2,
             "surrogate": "strided",  # sees positions, and they are what is planted
             "batch_size": 16,
+            "longer": 1,
             "closed_form": False,
             **changes,
         }
@@ -128,4 +129,4 @@ def real_surrogates(task: SurrogateTask, settings: SearchSettings) -> ScoreAll:
     """One surrogate after the other, here."""
     torch.set_num_threads(1)
     trainer = SurrogateTrainer(task, settings, "cpu")
-    return lambda jobs: [trainer.score([perturbation], seed)[0] for perturbation, seed in jobs]
+    return lambda jobs: [trainer.score([job.perturbation], job.seed, job.steps)[0] for job in jobs]

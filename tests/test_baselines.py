@@ -9,14 +9,13 @@ import pytest
 
 from audit.attack.evoshift import evoshift
 from audit.attack.methods import METHODS
-from audit.attack.search import Job
-from audit.attack.surrogates import Reading
+from audit.attack.surrogates import Job, Reading
 from tests.planted import noise_split, quick, random_perturbation, reading, search_request
 
 
 def first_edit_row(jobs: Sequence[Job]) -> list[Reading]:
     """Fitness by hand: the row of the first edit."""
-    return [reading(float(p.edits[0].row), 10, steps=10) for p, _ in jobs]
+    return [reading(float(p.edits[0].row), 10, steps=10) for p, *_ in jobs]
 
 
 def test_heuristic_encodes_the_label_in_the_place() -> None:
@@ -70,7 +69,7 @@ def test_evoshift_begins_with_the_shortcut_control_itself() -> None:
     asked: list[str] = []
 
     def score_all(jobs: Sequence[Job]) -> list[Reading]:
-        asked.extend(p.id for p, _ in jobs)
+        asked.extend(p.id for p, *_ in jobs)
         return first_edit_row(jobs)
 
     evoshift(search_request(noise_split(40, 16), quick(generations=1), score_all))

@@ -103,7 +103,7 @@ MODELS = (
         (["oct", "--set", "seeds=[1"], "--set: seeds: '[1' is not a YAML value"),
         (["oct", "--set", "name=2021-99-99"], "--set: name: '2021-99-99' is not a YAML value"),
         (["oct", "--set", "x\ny=1"],
-         "x y: unknown key; choose from name, profile, operator, data, models, optimizers, normalizations, "
+         "x\\ny: unknown key; choose from name, profile, operator, data, models, optimizers, normalizations, "
          "augmentations, preprocessings, losses, stoppings, combine_defences, severities, seeds, perturbed, controls, "
          "baseline, search, training, evaluation, device, deterministic, workers, engine"),
         (["oct", "--profile", "quik"], "unknown profile 'quik'; did you mean 'quick'?"),
@@ -249,7 +249,7 @@ def test_plan_shows_the_grid_and_its_cost_and_writes_nothing(audit: Command, tmp
     data = write_npz(tmp_path / "t.npz")
     outcome = audit("plan", "oct", "--data", data, *as_options(workers=1))
     assert (outcome.code, outcome.out) == (0, "")
-    assert f"{CELLS} trainings and 11 surrogate trainings: about " in outcome.err
+    assert f"{CELLS} trainings and 15 surrogate trainings: about " in outcome.err
     assert "of memory per worker; energy about " in outcome.err
     assert re.search(r"severities +0, 1 *\n", outcome.err) and re.search(r"small-cnn adam +8 ", outcome.err)
     told = json.loads(audit("plan", "oct", "--data", data, *as_options(workers=1), "--json").out)
@@ -301,7 +301,7 @@ def test_dry_run_writes_nothing(audit: Command, tmp_path: Path) -> None:
     assert (outcome.code, outcome.out) == (0, "")
     assert "t: 64 training and 24 test images, 16 × 16, 2 classes (dark, bright)\n" in outcome.err
     # one search of 2 generations x 4 candidates, and 3 final candidates scored once more
-    assert f"{CELLS} trainings and 11 surrogate trainings: about " in outcome.err
+    assert f"{CELLS} trainings and 15 surrogate trainings: about " in outcome.err
     plan = json.loads(audit("run", "oct", "--data", data, *as_options(workers=1), "--dry-run", "--json").out)
     assert len(plan["cells"]) == CELLS
     assert not list(Path.cwd().iterdir())

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from audit.attack.perturbation import Perturbation
 from audit.attack.surrogate_task import surrogate_task
+from audit.attack.surrogates import Job
 from audit.cells import CellContext
 from audit.dispatch import WorkerError
 from audit.engine_processes import ATTEMPTS_IN_WORDS, ProcessEngine
@@ -32,7 +33,7 @@ from audit.workbench import in_one_line
 from tests.command_line import ROOT
 from tests.planted import noise_split, random_perturbation
 
-SETTINGS = SearchSettings(images=48, steps=15, batch_size=16)
+SETTINGS = SearchSettings(images_per_class=24, steps=15, batch_size=16)
 
 
 def context() -> CellContext:
@@ -61,7 +62,7 @@ def everything(engine: Engine) -> tuple[list[object], dict[str, CellResult], set
         seen.add(f"{event[0]} {event[1].epoch}")
 
     with engine:
-        readings = engine.score_all([(p, seed) for p in pixels for seed in (0, 1)])
+        readings = engine.score_all([Job(p, seed, SETTINGS.steps) for p in pixels for seed in (0, 1)])
         jobs = [(cell, pixels[0] if cell.attack.attack == "random" else None) for cell in cells()]
         results = {result.id: result for result in engine.run_cells(jobs, on_epoch)}
     return list(readings), untimed(results), seen
@@ -173,7 +174,7 @@ def test_a_search_whose_workers_die_twice_stops_in_one_line(tmp_path: Path) -> N
         (tmp_path / str(number)).touch()
     task = surrogate_task(context().train, 2, SETTINGS)
     with ProcessEngine(context(), task, 2, StopRequest()) as engine, pytest.raises(WorkerError) as died:
-        engine.score_all([(cast("Perturbation", Deadly(tmp_path)), 0)])
+        engine.score_all([Job(cast("Perturbation", Deadly(tmp_path)), 0, 1)])
     assert str(died.value) == (
         f"the search stopped: {ATTEMPTS_IN_WORDS}; readings are kept: run the same command again, with --workers 1 if "
         "memory is short"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,13 +30,15 @@ def test_durations_in_words(seconds: float, words: str) -> None:
 
 
 def test_surrogate_trainings_of_one_search_by_hand() -> None:
-    """(2 + 1) x 4 classes x 1 pixel = 12 dimensions: population 16. Race of 8; 5 rivals read, 3 again."""
+    """(2 + 1) x 4 classes x 1 pixel = 12 dimensions: population 16. Pilot of 4, race of 8; 5 rivals read, 3 again."""
     config = AuditConfig(
         search=SearchSettings(generations=6, finalists=2, rescoring_seeds=3), severities=[0, 1]
     )
     dataset = make_phantoms("oct", 16, 8, 0, 8, 0)
     plan = plan_audit(config, dataset)
-    assert [plan.budget(attack, dataset).trainings for attack in plan.searches] == [16 * 6 + 8 + 5 + 3 * 2]
+    assert [plan.budget(attack, dataset).trainings for attack in plan.searches] == [
+        4 + 16 * 6 + 8 + 5 + 3 * 2
+    ]
 
 
 def small_plan() -> tuple[AuditPlan, ImageDataset]:
@@ -50,12 +53,18 @@ def small_plan() -> tuple[AuditPlan, ImageDataset]:
 def test_an_estimate_counts_what_is_missing() -> None:
     plan, dataset = small_plan()
     found = estimate_audit(plan, dataset, list(plan.cells), "cpu", workers=2)
-    assert found.trainings == 4 and found.surrogate_trainings == 16 * 20 + 8 + 6 + 3 * 2
+    assert found.trainings == 4 and found.surrogate_trainings == 4 + 16 * 20 + 8 + 6 + 3 * 2
     assert set(found.cells) == {cell.id for cell in plan.cells} and set(found.searches) == {"evoshift-np1"}
     assert found.worker_seconds == sum(found.cells.values()) + found.searches["evoshift-np1"]
     assert found.watt_hours == pytest.approx(found.watts * found.wall_seconds / 3600)
     clean_only = estimate_audit(plan, dataset, list(plan.cells)[:1], "cpu", workers=2)
     assert clean_only.surrogate_trainings == 0 and clean_only.searches == {}
+    assert found.longest_seconds > 1.5 * found.wall_seconds, (
+        "the search is most of it, and may take 4 times as long"
+    )
+    assert re.fullmatch(r"about .+ \(up to .+ where surrogates learn slowly\)", found.time_in_words)
+    assert clean_only.longest_seconds == clean_only.wall_seconds
+    assert re.fullmatch(r"about [^()]+", clean_only.time_in_words)
 
 
 COSTS = Calibration(

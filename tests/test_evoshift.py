@@ -11,8 +11,8 @@ import pytest
 from audit.attack.budget import Budget, planned_budget
 from audit.attack.evoshift import SearchSpace, evoshift, make_strategy
 from audit.attack.perturbation import Perturbation, make_perturbation
-from audit.attack.search import Job, SearchRequest, Seen, best_seen
-from audit.attack.surrogates import Reading
+from audit.attack.search import SearchRequest, Seen, best_seen
+from audit.attack.surrogates import Job, Reading
 from audit.data.dataset import Split
 from audit.results import Generation, SearchRecord
 from tests.planted import (
@@ -60,7 +60,7 @@ def by_distance(goal: Perturbation) -> tuple[list[int], object]:
 
     def score_all(jobs: Sequence[Job]) -> list[Reading]:
         batches.append(len(jobs))
-        return [reading(-distance(candidate, goal)) for candidate, _ in jobs]
+        return [reading(-distance(candidate, goal)) for candidate, *_ in jobs]
 
     return batches, score_all
 
@@ -101,7 +101,7 @@ def test_only_the_wanted_classes_are_edited_and_the_fraction_is_kept() -> None:
 
 def counted(seeds: list[set[int]]) -> object:
     def score_all(jobs: Sequence[Job]) -> list[Reading]:
-        seeds.append({seed for _, seed in jobs})
+        seeds.append({seed for _, seed, _ in jobs})
         return [reading(0.01 * i) for i in range(len(jobs))]
 
     return score_all
@@ -121,9 +121,9 @@ def test_a_lucky_reading_is_not_returned() -> None:
     good = {tuple(sorted((k, r, c) for k, (r, c) in PLANTED.items()))}
 
     def score_all(jobs: Sequence[Job]) -> list[Reading]:
-        rescoring = all(300 <= seed < 1000 for _, seed in jobs)
+        rescoring = all(300 <= seed < 1000 for _, seed, _ in jobs)
         luck = np.random.default_rng(len(jobs)).random(len(jobs)) * (0.0 if rescoring else 9.0)
-        truth = [tuple(sorted((e.label, e.row, e.col) for e in p.edits)) in good for p, _ in jobs]
+        truth = [tuple(sorted((e.label, e.row, e.col) for e in p.edits)) in good for p, *_ in jobs]
         return [reading(float(t) + float(x)) for t, x in zip(truth, luck, strict=True)]
 
     found, record = found_by(search_request(planted_split(), score_all=score_all))
@@ -159,14 +159,14 @@ def test_the_time_limit_ends_the_search_after_the_generation_under_way() -> None
 
 
 def test_an_interrupted_search_loses_no_generation_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
-    settings = quick(generations=3, steps=20, images=40, closed_form=True)
+    settings = quick(generations=3, steps=10, longer=2, images_per_class=20, closed_form=True)
     whole, record = found_by(search_request(planted_split(), settings))
     real = search_request(planted_split(), settings).readings.score_all
     trained = 0
 
     def interrupted(jobs: Sequence[Job]) -> list[Reading]:
         nonlocal trained
-        if trained == 40:
+        if trained == 4 + 40:
             raise KeyboardInterrupt
         trained += len(jobs)
         return real(jobs)
@@ -185,6 +185,7 @@ def test_an_interrupted_search_loses_no_generation_and_ends_with_the_same_number
     resumed, second = found_by(search_request(planted_split(), settings, counting, readings_file=file))
     assert again == [8, 5, 3], "what came after the interruption, and the re-scoring"
     assert resumed == whole
+    assert record.settings["steps"] == 20, "the pilot has been asked, too"
     assert second.model_copy(update={"seconds": 0.0}) == record.model_copy(update={"seconds": 0.0})
 
 
@@ -210,7 +211,7 @@ def test_search_reads_training_images_only() -> None:
 )
 def test_space_round_trip_bounds_and_diagonal(channels: int, n_classes: int, severity: int) -> None:
     split = noise_split(120, 16, channels, n_classes)
-    request = search_request(split, quick(images=120), counted([]), n_classes=n_classes, severity=severity)  # type: ignore[arg-type]
+    request = search_request(split, quick(), counted([]), n_classes=n_classes, severity=severity)  # type: ignore[arg-type]
     space = SearchSpace(request)
     assert space.dimensions == (2 + channels) * n_classes * severity
     start = space.encode(random_perturbation((16, 16), channels, n_classes, severity, 1))
@@ -230,6 +231,9 @@ def test_budget_by_hand() -> None:
     assert budget == Budget(16, 10, 6 + 3 * 3)
     assert (budget.crossings, budget.race, budget.trainings) == (3, 8, 160 + 8 + 15)
     assert planned_budget(settings, 10, 1, 4) == Budget(18, 10, 15)
+    with_pilot = planned_budget(settings.model_copy(update={"longer": 2}), 4, 1, 1)
+    assert with_pilot == Budget(16, 10, 15, pilot=4)
+    assert with_pilot.trainings == 4 + 160 + 8 + 15
 
 
 @pytest.mark.parametrize(

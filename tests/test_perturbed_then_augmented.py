@@ -54,7 +54,7 @@ def test_surrogates_augment_images_that_carry_the_perturbation(seen: list[torch.
     settings = quick(steps=3)
     task = surrogate_task(noise_split(80, 12), 2, settings, "recorder")
     trainer = SurrogateTrainer(task, settings, "cpu")
-    trainer.train(trainer.population([PIXELS, OTHER]), seed=4)
+    trainer.train(trainer.population([PIXELS, OTHER]), 4, settings.steps)
     draws = torch.Generator().manual_seed(4)
     assert len(seen) == 3
     for images in seen:

@@ -30,8 +30,8 @@ METHODS = ["evoshift", "heuristic", "random", "random-search", "shortcut"]
 
 
 def test_it_compares_methods_at_equal_budget_and_writes_what_it_found(audit: Command, tmp_path: Path) -> None:
-    """Populations of 4, three contenders re-scored once: a budget of 20 is three generations, 12 + 3
-    trainings; a fourth would have to pay the race as well."""
+    """Populations of 4, three contenders re-scored once: a budget of 20 is a pilot and three generations,
+    4 + 12 + 3 trainings; a fourth would have to pay the race as well."""
     data = write_npz(tmp_path / "tiny.npz")
     outcome = audit(
         "search", data, "--severity", 1, "--method", ",".join(METHODS), "--budget", 20, "--seeds", 0,
@@ -41,8 +41,8 @@ def test_it_compares_methods_at_equal_budget_and_writes_what_it_found(audit: Com
     shown = json.loads(outcome.out)
     assert sorted(m["method"] for m in shown["methods"]) == METHODS
     assert {m["method"]: m["trainings"] for m in shown["methods"] if m["trainings"]} == {
-        "evoshift": 15,
-        "random-search": 15,
+        "evoshift": 19,
+        "random-search": 19,
     }
     for made in shown["methods"]:
         artefact = Artefact.load(Path("found") / made["file"])
@@ -126,8 +126,8 @@ def test_a_poisoned_test_split_changes_no_perturbation(audit: Command, tmp_path:
         (["oct", "--method", "evoshft"], "controls.methods: unknown method 'evoshft'; did you mean 'evoshift'?"),
         (["oct", "--severity", "x"], "--severity: 'x' is not a whole number; write e.g. --severity 0,1"),
         (["oct", "--severity", "11"], "severities.1: input should be less than or equal to 10, got 11"),
-        (["oct", "--budget", "27"],
-         "search.budget: 27 surrogate trainings are too few; one generation and the re-scoring take 28"),
+        (["oct", "--budget", "31"],
+         "search.budget: 31 surrogate trainings are too few; pilot, one generation and the re-scoring take 32"),
         (["oct", "--budget", "0"], "search.budget: input should be greater than or equal to 1, got 0"),
         (["oct", "--transfer", "gone.json"], "gone.json: cannot be read (No such file or directory); check the path"),
         (["oct", "--set", "controls.methods=[transfer]"],

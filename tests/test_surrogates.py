@@ -69,7 +69,9 @@ def assert_population_learns_alike(
 ) -> None:
     task = surrogate_task(noise_split(80, 12, perturbations[0].channels), 2, settings, augmentation)
     trainer = SurrogateTrainer(task, settings, device, torch.float64)
-    together = dict(trainer.train(trainer.population(perturbations), seed=4).network.named_parameters())
+    together = dict(
+        trainer.train(trainer.population(perturbations), 4, settings.steps).network.named_parameters()
+    )
     for p, perturbation in enumerate(perturbations):
         alone = plain_training(trainer, perturbation, seed=4)
         for key, value in alone.named_parameters():
@@ -117,8 +119,8 @@ def test_readings_do_not_depend_on_who_trains_beside() -> None:
         edit.model_copy(update={"value": [128 / 255]}) for edit in clear.edits
     )  # as the noise around
     perturbations = [clear, clear.model_copy(update={"edits": grey}), other]
-    together = trainer.score(perturbations, seed=3)
-    alone = [trainer.score([p], seed=3)[0] for p in perturbations]
+    together = trainer.score(perturbations, 3, settings.steps)
+    alone = [trainer.score([p], 3, settings.steps)[0] for p in perturbations]
     assert [r.fitted for r in together] == [r.fitted for r in alone] == [True, False, True]
     np.testing.assert_allclose([r.fitness for r in together], [r.fitness for r in alone], rtol=1e-5)
 
@@ -127,7 +129,7 @@ def test_equal_seeds_give_equal_readings_and_other_seeds_others() -> None:
     torch.set_num_threads(1)
     settings = quick(steps=20)
     trainer = SurrogateTrainer(surrogate_task(planted_split(), 2, settings), settings, "cpu")
-    a, b, c = (trainer.score(candidates(1), seed)[0] for seed in (1, 1, 2))
+    a, b, c = (trainer.score(candidates(1), seed, settings.steps)[0] for seed in (1, 1, 2))
     assert a == b != c
 
 
@@ -158,7 +160,7 @@ def test_the_edit_table_writes_what_the_perturbations_write(channels: int, fract
 
 def test_the_task_holds_out_a_quarter_of_each_class_and_shares_no_image() -> None:
     split = noise_split(80, 12, n_classes=4)
-    task = surrogate_task(split, 4, quick(images=64))
+    task = surrogate_task(split, 4, quick(images_per_class=16))
     assert np.bincount(task.held_labels).tolist() == [4] * 4
     assert np.bincount(task.train_labels).tolist() == [12] * 4
     fitting = {image.tobytes() for image in task.train_images}
@@ -212,9 +214,12 @@ def test_the_weighed_mean_training_loss_is_subtracted() -> None:
     plain, weighed = (
         SurrogateTrainer(task, quick(steps=20, loss_weight=weight), "cpu") for weight in (0.0, 2.0)
     )
-    (loss,) = plain.train(plain.population([candidate]), 5).loss
+    (loss,) = plain.train(plain.population([candidate]), 5, quick().steps).loss
     assert loss > 0.01
-    (without,), (with_loss,) = plain.score([candidate], 5), weighed.score([candidate], 5)
+    (without,), (with_loss,) = (
+        plain.score([candidate], 5, quick().steps),
+        weighed.score([candidate], 5, quick().steps),
+    )
     assert without.fitness == pytest.approx(np.mean(without.by_class))
     assert without.fitness - with_loss.fitness == pytest.approx(2 * loss)
 
@@ -223,7 +228,7 @@ def test_a_surrogate_that_diverges_reads_worst_and_unfit_and_stops_nothing() -> 
     torch.set_num_threads(1)
     settings = quick(steps=20, learning_rate=1e30, surrogate="graynet")
     trainer = SurrogateTrainer(surrogate_task(planted_split(), 2, settings), settings, "cpu")
-    (found,) = trainer.score(candidates(1), seed=0)
+    (found,) = trainer.score(candidates(1), 0, settings.steps)
     assert not found.fitted
     assert found.by_class == (0.0, 0.0)
     assert found.fitness == -2.0 * 10.0
@@ -239,7 +244,7 @@ def test_accuracy_under_mixing_is_that_of_the_label_with_the_larger_share(
     task = surrogate_task(noise_split(80, 12), 2, settings, name)
     trainer = SurrogateTrainer(task, settings, "cpu", torch.float64)
     monkeypatch.setattr(SurrogateTrainer, "fresh_population", lambda self, members, seed: AlwaysZero(members))
-    (found,) = trainer.train(trainer.population(candidates(1)), seed=4).accuracy
+    (found,) = trainer.train(trainer.population(candidates(1)), 4, settings.steps).accuracy
     draws, right = torch.Generator().manual_seed(4), []
     for _ in range(3):
         batch = torch.randint(len(trainer.labels), (settings.batch_size,), generator=draws)
@@ -271,6 +276,6 @@ def test_an_attack_that_the_scan_sees_pays_for_each_class_that_it_sees() -> None
     perturbation = Perturbation(image_size=(12, 12), channels=1, n_classes=2, edits=edits)
     task = surrogate_task(split, 2, quick(), "none")
     assert flagged_share(perturbation, *task.all_images) == 0.5
-    free = SurrogateTrainer(task, quick(), "cpu").score([perturbation], 0)[0]
-    priced = SurrogateTrainer(task, quick(scan_weight=3.0), "cpu").score([perturbation], 0)[0]
+    free = SurrogateTrainer(task, quick(), "cpu").score([perturbation], 0, quick().steps)[0]
+    priced = SurrogateTrainer(task, quick(scan_weight=3.0), "cpu").score([perturbation], 0, quick().steps)[0]
     assert priced.fitness == pytest.approx(free.fitness - 1.5)

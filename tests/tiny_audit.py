@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "training.batch_size": 16,
     "search.generations": 2,
     "search.population": 4,
-    "search.images": 32,
+    "search.images_per_class": 16,
     "search.steps": 2,
     "search.finalists": 0,
     "search.rescoring_seeds": 1,

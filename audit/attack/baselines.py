@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from audit.attack.budget import planned_budget
+from audit.attack.contrast_code import ContrastCodes
 from audit.attack.edits import Wanted
 from audit.attack.search import Found, Ledger, SearchRequest
 
@@ -49,6 +50,7 @@ def random_search(request: SearchRequest) -> Found:
     scored again."""
     budget = planned_budget(request.settings, len(request.classes), request.channels, request.severity)
     ledger = Ledger(request)
+    ledger.pilot(ContrastCodes(request).proposals(budget.pilot, request.settings.seed))  # as EvoShift
     draws = np.random.default_rng(request.seed)
 
     def generation(count: int) -> None:

@@ -11,6 +11,7 @@ from audit.settings import SearchSettings
 SMALLEST_POPULATION = 16
 FEWEST_CROSSINGS = 2  # generations of crossings; below 2 + 1 generations there are no others
 CROSSINGS_SHARE = 3  # one third of a longer search
+PILOT = 4  # surrogates that decide how many steps all others take
 RACERS, RACE_SEEDS = 4, 2  # the best of starts and crossings get so many more readings before CMA-ES begins
 CONTENDERS = 3  # scored again beside the finalists: EvoShift's final mean, race winner and shortcut
 RACE = RACERS * RACE_SEEDS
@@ -23,6 +24,7 @@ class Budget:
     population: int
     generations: int  # at most; other stop rules may end the search earlier
     rescoring: int  # trainings kept back for the choice among finalists
+    pilot: int = 0  # trainings that decide on the number of steps
 
     @property
     def crossings(self) -> int:
@@ -37,7 +39,7 @@ class Budget:
     @property
     def trainings(self) -> int:
         """All of them."""
-        return self.population * self.generations + self.race + self.rescoring
+        return self.pilot + self.population * self.generations + self.race + self.rescoring
 
 
 def planned_budget(settings: SearchSettings, n_classes: int, channels: int, severity: int) -> Budget:
@@ -49,18 +51,19 @@ def planned_budget(settings: SearchSettings, n_classes: int, channels: int, seve
     population = settings.population or max(4 + int(3 * math.log(dimensions)), SMALLEST_POPULATION)
     rivals = settings.finalists + CONTENDERS
     rescoring = rivals + better_half(rivals) * (settings.rescoring_seeds - 1)
-    budget = Budget(population, settings.generations, rescoring)
+    pilot = PILOT if settings.longer > 1 else 0
+    budget = Budget(population, settings.generations, rescoring, pilot)
     if settings.budget is None:
         return budget
-    if settings.budget < population + rescoring:
+    if settings.budget < pilot + population + rescoring:
         raise ConfigError(
-            f"search.budget: {settings.budget} surrogate trainings are too few; one generation and the "
-            f"re-scoring take {population + rescoring}"
+            f"search.budget: {settings.budget} surrogate trainings are too few; pilot, one generation and the "
+            f"re-scoring take {pilot + population + rescoring}"
         )
-    affordable = (settings.budget - rescoring) // population
-    while Budget(population, affordable, rescoring).trainings > settings.budget:
+    affordable = (settings.budget - pilot - rescoring) // population
+    while Budget(population, affordable, rescoring, pilot).trainings > settings.budget:
         affordable -= 1  # the race must be paid too
-    return Budget(population, min(settings.generations, affordable), rescoring)
+    return Budget(population, min(settings.generations, affordable), rescoring, pilot)
 
 
 def better_half(rivals: int) -> int:

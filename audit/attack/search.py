@@ -18,12 +18,11 @@ from audit.attack.networks import SURROGATES
 from audit.attack.perturbation import Perturbation
 from audit.attack.question import Question
 from audit.attack.search_desk import Answer, AnswerAll, DeskJob
-from audit.attack.surrogates import FIT_WINDOW, Reading
+from audit.attack.surrogates import FIT_WINDOW, Job, Reading
 from audit.data.dataset import Split
 from audit.results import Finalist, Generation, SearchRecord
 
-Job = tuple[Perturbation, int]
-"""A perturbation and the seed of its surrogate."""
+PILOT_SEED = 100  # beside those of generations (1000, 2000, ..), race (300) and re-scoring (500)
 
 ScoreAll = Callable[[Sequence[Job]], list[Reading]]
 """Readings of jobs, in order; the engine decides where they run."""
@@ -55,7 +54,7 @@ class KeptReadings:
     path: Path | None = None
     seconds: float = 0.0  # spent on readings and answers so far, earlier sessions included
     answer_all: AnswerAll = lambda jobs: []  # closed-form proposals and rankings
-    known: dict[tuple[str, int], Reading] = field(default_factory=dict)
+    known: dict[tuple[str, int, int], Reading] = field(default_factory=dict)  # by id, seed and steps
     answered: dict[str, Answer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,7 +67,8 @@ class KeptReadings:
         try:
             entry = json.loads(line)
             seconds = float(entry["seconds"])
-            new = {(str(r["id"]), int(r["seed"])): reading_of(r) for r in entry.get("readings", [])}
+            read = [(str(r["id"]), int(r["seed"]), reading_of(r)) for r in entry.get("readings", [])]
+            new = {(name, seed, reading.steps): reading for name, seed, reading in read}
             answered = {str(key): dict(answer) for key, answer in entry.get("answers", {}).items()}
         except (ValueError, KeyError, TypeError, AssertionError):
             return
@@ -78,7 +78,7 @@ class KeptReadings:
 
     def __call__(self, jobs: Sequence[Job]) -> list[Reading]:
         """Readings in the order of the jobs."""
-        keys = [(perturbation.id, seed) for perturbation, seed in jobs]
+        keys = [(job.perturbation.id, job.seed, job.steps) for job in jobs]
         missing = {key: job for key, job in zip(keys, jobs, strict=True) if key not in self.known}
         if missing:
             started = time.monotonic()
@@ -148,7 +148,16 @@ class Ledger:
         self.curve: list[Generation] = []
         self.finalists: list[Finalist] = []
         self.trainings = self.image_steps = 0
-        self.searched = 0  # trainings in generations: neither race nor re-scoring
+        self.searched = 0  # trainings in generations: neither pilot nor race nor re-scoring
+        self.steps = request.settings.steps
+
+    def pilot(self, candidates: Sequence[Perturbation]) -> None:
+        """Train a few surrogates first: where none of them fits, all others take more steps. A surrogate that has
+        learned neither images nor pixels ranks nothing (method §3)."""
+        settings = self.request.settings
+        readings = self.read([(candidate, settings.seed + PILOT_SEED) for candidate in candidates])
+        if readings and not any(reading.fitted for reading in readings):
+            self.steps = settings.longer * settings.steps
 
     def generation(self, candidates: Sequence[Perturbation]) -> list[float]:
         """Score one generation.
@@ -157,8 +166,7 @@ class Ledger:
         seed must not be inherited.
         """
         seed = self.request.settings.seed + 1000 * (len(self.curve) + 1)
-        readings = self.request.readings([(candidate, seed) for candidate in candidates])
-        self.spend(readings)
+        readings = self.read([(candidate, seed) for candidate in candidates])
         fitness = [reading.fitness for reading in readings]
         self.searched += len(candidates)
         self.seen += [Seen(c, r) for c, r in zip(candidates, readings, strict=True)]
@@ -171,6 +179,7 @@ class Ledger:
                 low=float(np.quantile(fitness, 0.25)),
                 high=float(np.quantile(fitness, 0.75)),
                 unfit=sum(not reading.fitted for reading in readings),
+                steps=self.steps,
             )
         )
         self.request.on_generation(self.curve[-1])
@@ -187,16 +196,17 @@ class Ledger:
 
     def read_again(self, rivals: dict[str, Perturbation], seeds: Sequence[int]) -> dict[str, list[float]]:
         """Fitness of each rival with each of the seeds."""
-        readings = self.request.readings([(rival, seed) for rival in rivals.values() for seed in seeds])
-        self.spend(readings)
+        readings = self.read([(rival, seed) for rival in rivals.values() for seed in seeds])
         fitness = iter([reading.fitness for reading in readings])
         return {name: [next(fitness) for _ in seeds] for name in rivals}
 
-    def spend(self, readings: Iterable[Reading]) -> None:
-        """Count what was trained."""
+    def read(self, jobs: Iterable[tuple[Perturbation, int]]) -> list[Reading]:
+        """Readings of perturbations with the seeds of their surrogates; counts what was trained."""
+        readings = self.request.readings([Job(perturbation, seed, self.steps) for perturbation, seed in jobs])
         for reading in readings:
             self.trainings += 1
             self.image_steps += reading.steps * self.request.settings.batch_size
+        return readings
 
     def stopped(self, budget: Budget, further: int = 0) -> str | None:
         """The stop rule that holds now, in words; None to go on. `further` candidates of generations are not
@@ -266,6 +276,7 @@ class Ledger:
                 "fit_window_steps": FIT_WINDOW,
                 **facts,
                 **given,
+                "steps": self.steps,
             },
         )
 

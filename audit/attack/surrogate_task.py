@@ -35,12 +35,11 @@ class SurrogateTask:
 def surrogate_task(
     train: Split, n_classes: int, settings: SearchSettings, augmentation: str = NO_DEFENCE
 ) -> SurrogateTask:
-    """A class-balanced draw of `settings.images` training images, a quarter of each class held out."""
+    """`settings.images_per_class` training images of each class, or all it has; a quarter of each is held out."""
     generator = np.random.default_rng(settings.seed)
-    per_class = max(settings.images // n_classes, 4)
     fitting, held = [], []
     for label in range(n_classes):
-        members = generator.permutation(np.flatnonzero(train.labels == label))[:per_class]
+        members = generator.permutation(np.flatnonzero(train.labels == label))[: settings.images_per_class]
         n_held = max(len(members) // 4, 1)
         held.append(members[:n_held])
         fitting.append(members[n_held:] if len(members) > 1 else members)

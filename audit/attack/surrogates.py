@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -49,6 +50,14 @@ class Reading:
     by_class: tuple[float, ...]
 
 
+class Job(NamedTuple):
+    """One surrogate to train."""
+
+    perturbation: Perturbation
+    seed: int
+    steps: int
+
+
 class SurrogateTrainer:
     """Holds the images of a task on one device and scores perturbations there."""
 
@@ -64,17 +73,19 @@ class SurrogateTrainer:
         self.labels = torch.from_numpy(task.train_labels).to(device)
         self.held_labels = torch.from_numpy(task.held_labels).to(device)
 
-    def score(self, perturbations: Sequence[Perturbation], seed: int) -> list[Reading]:
-        """Train one surrogate per perturbation, all with this seed, and read their fitness on the held-out
-        images."""
+    def score(self, perturbations: Sequence[Perturbation], seed: int, steps: int) -> list[Reading]:
+        """Train one surrogate per perturbation, all with this seed and so many steps, and read their fitness on
+        the held-out images."""
         images = self.population(perturbations)
-        trained = self.train(images, seed)
+        trained = self.train(images, seed, steps)
         network = trained.network.eval()
         with torch.no_grad():
             clean = network(in_groups(images.held))
             perturbed = network(in_groups(images.held_perturbed))
         return [
-            self.reading(p.on_all_images, clean[:, i], perturbed[:, i], trained.accuracy[i], trained.loss[i])
+            self.reading(
+                p.on_all_images, clean[:, i], perturbed[:, i], trained.accuracy[i], trained.loss[i], steps
+            )
             for i, p in enumerate(perturbations)
         ]
 
@@ -83,7 +94,13 @@ class SurrogateTrainer:
         return population_images(self.task, perturbations, self.device, self.dtype)
 
     def reading(
-        self, perturbation: Perturbation, clean: Tensor, perturbed: Tensor, accuracy: float, loss: float
+        self,
+        perturbation: Perturbation,
+        clean: Tensor,
+        perturbed: Tensor,
+        accuracy: float,
+        loss: float,
+        steps: int,
     ) -> Reading:
         """F = F_m + w F_d (4.2 with Algorithm 3), from the logits of the held-out images, minus the weighed
         mean training loss: while a perturbation is not learned yet, a victim learns the images (docs/log.md)."""
@@ -98,9 +115,9 @@ class SurrogateTrainer:
             value -= self.settings.scan_weight * flagged_share(perturbation, *self.task.all_images)
         # The mean of a window is rounded.
         fitted = accuracy >= self.settings.fit_accuracy - 1e-6
-        return Reading(value, fitted, self.settings.steps, tuple(by_class.tolist()))
+        return Reading(value, fitted, steps, tuple(by_class.tolist()))
 
-    def train(self, images: PopulationImages, seed: int) -> Trained:
+    def train(self, images: PopulationImages, seed: int, steps: int) -> Trained:
         """A population, trained from equal weights on equal batches.
 
         The learning rate falls to zero: with a constant one two seeds agreed on the order of candidates with a
@@ -111,7 +128,7 @@ class SurrogateTrainer:
         faster = SURROGATES[settings.surrogate].faster
         rate = settings.learning_rate or faster * OPTIMIZERS[settings.optimizer].learning_rate
         optimizer = build_optimizer(settings.optimizer, network.parameters(), rate)
-        schedule = learning_rate_schedule(optimizer, "cosine", settings.steps)
+        schedule = learning_rate_schedule(optimizer, "cosine", steps)
         augment = augmentation(self.task.augmentation)
         draws = Generator().manual_seed(seed)
         right: list[Tensor] = []
@@ -119,7 +136,7 @@ class SurrogateTrainer:
         network.train()
         first = torch.zeros(settings.batch_size, dtype=torch.int64, device=self.device)
         forward = training_pass(network, self.device, self.precision, in_groups(images.train(first)))
-        for _ in range(settings.steps):
+        for _ in range(steps):
             batch = torch.randint(len(self.labels), (settings.batch_size,), generator=draws).to(self.device)
             labels = self.labels[batch]
             augmented = augment(images.train(batch), draws)
