@@ -100,7 +100,7 @@ def multiplied(
         surrogate_trainings=sum(trainings.values()),
         workers=workers,
         wall_seconds=wall(missing, cells, searches(1), workers),
-        longest_seconds=wall(missing, cells, searches(plan.config.search.longer), workers),
+        longest_seconds=wall(missing, cells, searches(plan.config.search.pilot_factor), workers),
         worker_bytes=peak_of_a_worker(missing, searched, costs),
         watts=costs.power.watts,
         power_basis=costs.power.basis,

@@ -159,7 +159,9 @@ class SearchSettings(Settings):
     )  # training images drawn for surrogates, a quarter held out for fitness
     batch_size: int = Field(32, ge=2)
     steps: int = Field(200, ge=1)  # of each surrogate, its learning rate falling to zero (cosine)
-    longer: int = Field(4, ge=1)  # times as many steps where none of a pilot's surrogates fits; 1: no pilot
+    pilot_factor: int = Field(
+        4, ge=1
+    )  # times as many steps where none of a pilot's surrogates fits; 1: no pilot
     fit_accuracy: float = Field(0.95, gt=0, le=1)  # over its last steps; below it, a surrogate is unfit
     finalists: int = Field(3, ge=0)  # scored again, beside the final mean
     rescoring_seeds: int = Field(3, ge=1)  # of the better half; the first one decides which half that is

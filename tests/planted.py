@@ -67,7 +67,7 @@ def quick(**changes: object) -> SearchSettings:
             "rescoring_seeds": 2,
             "surrogate": "strided",  # sees positions, and they are what is planted
             "batch_size": 16,
-            "longer": 1,
+            "pilot_factor": 1,
             "closed_form": False,
             **changes,
         }

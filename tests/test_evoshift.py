@@ -159,7 +159,7 @@ def test_the_time_limit_ends_the_search_after_the_generation_under_way() -> None
 
 
 def test_an_interrupted_search_loses_no_generation_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
-    settings = quick(generations=3, steps=10, longer=2, images_per_class=20, closed_form=True)
+    settings = quick(generations=3, steps=10, pilot_factor=2, images_per_class=20, closed_form=True)
     whole, record = found_by(search_request(planted_split(), settings))
     real = search_request(planted_split(), settings).readings.score_all
     trained = 0
@@ -231,7 +231,7 @@ def test_budget_by_hand() -> None:
     assert budget == Budget(16, 10, 6 + 3 * 3)
     assert (budget.crossings, budget.race, budget.trainings) == (3, 8, 160 + 8 + 15)
     assert planned_budget(settings, 10, 1, 4) == Budget(18, 10, 15)
-    with_pilot = planned_budget(settings.model_copy(update={"longer": 2}), 4, 1, 1)
+    with_pilot = planned_budget(settings.model_copy(update={"pilot_factor": 2}), 4, 1, 1)
     assert with_pilot == Budget(16, 10, 15, pilot=4)
     assert with_pilot.trainings == 4 + 160 + 8 + 15
 

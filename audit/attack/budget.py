@@ -51,7 +51,7 @@ def planned_budget(settings: SearchSettings, n_classes: int, channels: int, seve
     population = settings.population or max(4 + int(3 * math.log(dimensions)), SMALLEST_POPULATION)
     rivals = settings.finalists + CONTENDERS
     rescoring = rivals + better_half(rivals) * (settings.rescoring_seeds - 1)
-    pilot = PILOT if settings.longer > 1 else 0
+    pilot = PILOT if settings.pilot_factor > 1 else 0
     budget = Budget(population, settings.generations, rescoring, pilot)
     if settings.budget is None:
         return budget

@@ -150,14 +150,19 @@ class Ledger:
         self.trainings = self.image_steps = 0
         self.searched = 0  # trainings in generations: neither pilot nor race nor re-scoring
         self.steps = request.settings.steps
+        self.pilot_facts: dict[str, str] = {}
 
     def pilot(self, candidates: Sequence[Perturbation]) -> None:
         """Train a few surrogates first: where none of them fits, all others take more steps. A surrogate that has
         learned neither images nor pixels ranks nothing (method §3)."""
         settings = self.request.settings
         readings = self.read([(candidate, settings.seed + PILOT_SEED) for candidate in candidates])
-        if readings and not any(reading.fitted for reading in readings):
-            self.steps = settings.longer * settings.steps
+        if not readings:
+            return
+        fitted = sum(reading.fitted for reading in readings)
+        self.pilot_facts = {"pilot_fitted": f"{fitted} of {len(readings)}"}
+        if not fitted:
+            self.steps = settings.pilot_factor * settings.steps
 
     def generation(self, candidates: Sequence[Perturbation]) -> list[float]:
         """Score one generation.
@@ -276,6 +281,7 @@ class Ledger:
                 "fit_window_steps": FIT_WINDOW,
                 **facts,
                 **given,
+                **self.pilot_facts,
                 "steps": self.steps,
             },
         )
