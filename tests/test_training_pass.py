@@ -4,6 +4,8 @@ loop; here, without one, what stands around the capture."""
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -34,7 +36,8 @@ def test_on_a_cpu_nothing_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CAPTURE, lambda *_: pytest.fail("captured"))
     net = network()
     plain = copy.deepcopy(net)
-    found = state_after(training_pass(net, "cpu", "float32", IMAGES), net)
+    with training_pass(net, "cpu", "float32", IMAGES) as forward:
+        found = state_after(forward, net)
     assert len(found) == 1 + 4 + 3
     for mine, other in zip(found, state_after(plain, plain), strict=True):
         assert torch.equal(mine, other)
@@ -51,7 +54,8 @@ def test_what_warms_a_capture_up_leaves_no_trace(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(CAPTURE, capture)
     net = network()
     plain = copy.deepcopy(net)
-    found = state_after(training_pass(net, "cuda", "float32", IMAGES), net)
+    with training_pass(net, "cuda", "float32", IMAGES) as forward:
+        found = state_after(forward, net)
     assert len(warmed) == 3
     for mine, other in zip(found, state_after(plain, plain), strict=True):
         assert torch.equal(mine, other)
@@ -65,12 +69,15 @@ def test_a_capture_that_fails_is_told_and_costs_no_training(monkeypatch: pytest.
     monkeypatch.setattr(CAPTURE, capture)
     net = network()
     plain = copy.deepcopy(net)
-    with pytest.warns(RuntimeWarning) as told:
-        forward = training_pass(net, "cuda", "float32", IMAGES)
+    with (
+        pytest.warns(RuntimeWarning) as told,
+        training_pass(net, "cuda", "float32", IMAGES) as forward,
+    ):
+        found = state_after(forward, net)
     assert [str(one.message) for one in told] == [
         "no CUDA graph of the surrogates (operation not permitted); they train kernel by kernel, which is slower"
     ]
-    for mine, other in zip(state_after(forward, net), state_after(plain, plain), strict=True):
+    for mine, other in zip(found, state_after(plain, plain), strict=True):
         assert torch.equal(mine, other)
 
 
@@ -80,4 +87,26 @@ def test_a_capture_without_memory_is_left_to_the_caller(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(CAPTURE, capture)
     with pytest.raises(torch.OutOfMemoryError, match=r"^CUDA out of memory$"):
-        training_pass(network(), "cuda", "float32", IMAGES)
+        training_pass(network(), "cuda", "float32", IMAGES).__enter__()
+
+
+def test_what_was_captured_goes_with_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forward pass that refers to its own module, as a captured one does."""
+    kept: list[weakref.ref[Tensor]] = []
+
+    def capture(module: nn.Module, example: tuple[Tensor, ...]) -> None:
+        graph = torch.zeros(3)
+        kept.append(weakref.ref(graph))
+        plain = module.forward
+        module.forward = lambda images: plain(images) + graph.sum()
+
+    monkeypatch.setattr(CAPTURE, capture)
+    gc.disable()
+    try:
+        with training_pass(network(), "cuda", "float32", IMAGES) as forward:
+            forward(IMAGES)
+            assert kept[0]() is not None
+        del forward
+        assert kept[0]() is None
+    finally:
+        gc.enable()

@@ -135,21 +135,23 @@ class SurrogateTrainer:
         losses: list[Tensor] = []
         network.train()
         first = torch.zeros(settings.batch_size, dtype=torch.int64, device=self.device)
-        forward = training_pass(network, self.device, self.precision, in_groups(images.train(first)))
-        for _ in range(steps):
-            batch = torch.randint(len(self.labels), (settings.batch_size,), generator=draws).to(self.device)
-            labels = self.labels[batch]
-            augmented = augment(images.train(batch), draws)
-            logits = forward(in_groups(augmented.images))
-            loss = mixed_loss(logits.to(self.dtype), labels, augmented).mean(0)
-            optimizer.zero_grad()
-            # Summed over members, so that each member's gradient is that of its own mean loss.
-            loss.sum().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.detach())
-            main = main_labels(labels, augmented)
-            right.append((logits.detach().argmax(2) == main[:, None]).float().mean(0))
+        example = in_groups(images.train(first))
+        with training_pass(network, self.device, self.precision, example) as forward:
+            for _ in range(steps):
+                batch = torch.randint(len(self.labels), (settings.batch_size,), generator=draws)
+                batch = batch.to(self.device)
+                labels = self.labels[batch]
+                augmented = augment(images.train(batch), draws)
+                logits = forward(in_groups(augmented.images))
+                loss = mixed_loss(logits.to(self.dtype), labels, augmented).mean(0)
+                optimizer.zero_grad()
+                # Summed over members, so that each member's gradient is that of its own mean loss.
+                loss.sum().backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+                losses.append(loss.detach())
+                main = main_labels(labels, augmented)
+                right.append((logits.detach().argmax(2) == main[:, None]).float().mean(0))
         accuracy = torch.stack(right[-FIT_WINDOW:]).mean(0)
         return Trained(network, accuracy.tolist(), torch.stack(losses).mean(0).tolist())
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -25,18 +26,28 @@ class Precise(nn.Module):
         return logits
 
 
+@contextmanager
 def training_pass(
     network: nn.Module, device: str, precision: str, example: Tensor
-) -> Callable[[Tensor], Tensor]:
+) -> Iterator[Callable[[Tensor], Tensor]]:
     """From images, of the shape and layout of `example`, to logits; gradients go to the network's parameters.
 
     On a GPU both passes are captured as CUDA graphs and started by one call each; the numbers are those of the
     network itself. Where a capture fails they run kernel by kernel, with a RuntimeWarning.
     """
     forward = Precise(network, device, precision)
-    if device != "cuda":
-        return forward
-    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    if device == "cuda":
+        capture(forward, example)
+    try:
+        yield forward
+    finally:
+        # The captured forward pass refers to its module: without this, its memory would wait for Python's collector.
+        vars(forward).pop("forward", None)
+
+
+def capture(forward: Precise, example: Tensor) -> None:
+    """Replace the module's forward pass by graphs; what batch norm has averaged stays as it was."""
+    buffers = [(buffer, buffer.clone()) for buffer in forward.buffers()]
     try:
         torch.cuda.make_graphed_callables(forward, (example,))  # replaces its forward pass
     except torch.OutOfMemoryError:
@@ -51,4 +62,3 @@ def training_pass(
     with torch.no_grad():
         for buffer, before in buffers:  # batch norm has averaged over the passes that warmed up
             buffer.copy_(before)
-    return forward
