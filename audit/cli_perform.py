@@ -227,6 +227,8 @@ def announce(
         f"{len(dataset.class_names)} classes ({', '.join(dataset.class_names)})"
     )
     console.print(Text(found), soft_wrap=True)  # as Text: names may hold square brackets
+    for note in dataset.notes:
+        console.print(Text(note, style="dim"), soft_wrap=True)
     device = choose_device(plan.config.device, plan.config.deterministic)
     workers = worker_count(plan.config, device)
     store = RunStore(folder)

@@ -164,6 +164,10 @@ def test_many_images_resize_as_one_by_one() -> None:
 def test_resize_is_noted(tmp_path: Path) -> None:
     assert read_npz(save(tmp_path), 4).notes == ("resized from 8 to 4 pixels (MONAI Resize, area)",)
     assert read_npz(save(tmp_path), 8).notes == ()
+    assert read_npz(save(tmp_path), 16).notes == (
+        "resized from 8 to 16 pixels (MONAI Resize, bilinear); a changed pixel is finer than one of the originals: "
+        "data.image_size=8 audits them as they are",
+    )
 
 
 # ---- refusals

@@ -314,4 +314,8 @@ def _resize_notes(shape: tuple[int, ...], image_size: int | None, square: str) -
     if edge != image_size:
         mode = resize_mode(edge, image_size)
         steps.append(f"resized from {edge} to {image_size} pixels (MONAI Resize, {mode})")
+        if edge < image_size:  # measured: docs/log.md, 2026-11-28
+            steps.append(
+                f"a changed pixel is finer than one of the originals: data.image_size={edge} audits them as they are"
+            )
     return ("; ".join(steps),)
