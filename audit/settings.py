@@ -154,14 +154,10 @@ class SearchSettings(Settings):
     preprocessing: str = "none"  # of the surrogates; set it when the search knows the victims' own
     learning_rate: float | None = Field(None, gt=0)  # None: the surrogate's multiple of the optimizer's own
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where it is faster
-    images_per_class: int = Field(
-        128, ge=4
-    )  # training images drawn for surrogates, a quarter held out for fitness
+    images_per_class: int = Field(128, ge=4)  # for surrogates, of the training images; a quarter is held out
     batch_size: int = Field(32, ge=2)
     steps: int = Field(200, ge=1)  # of each surrogate, its learning rate falling to zero (cosine)
-    pilot_factor: int = Field(
-        4, ge=1
-    )  # times as many steps where none of a pilot's surrogates fits; 1: no pilot
+    pilot_factor: int = Field(4, ge=1)  # times as many steps where no pilot's surrogate fits; 1: no pilot
     fit_accuracy: float = Field(0.95, gt=0, le=1)  # over its last steps; below it, a surrogate is unfit
     finalists: int = Field(3, ge=0)  # scored again, beside the final mean
     rescoring_seeds: int = Field(3, ge=1)  # of the better half; the first one decides which half that is

@@ -50,7 +50,7 @@ def random_search(request: SearchRequest) -> Found:
     scored again."""
     budget = planned_budget(request.settings, len(request.classes), request.channels, request.severity)
     ledger = Ledger(request)
-    ledger.pilot(ContrastCodes(request).proposals(budget.pilot, request.settings.seed))  # as EvoShift
+    ledger.pilot(ContrastCodes(request), budget)
     draws = np.random.default_rng(request.seed)
 
     def generation(count: int) -> None:

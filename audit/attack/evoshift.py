@@ -41,7 +41,7 @@ def evoshift(request: SearchRequest) -> Found:
     space = SearchSpace(request)
     ledger = Ledger(request)
     codes = ContrastCodes(request)
-    ledger.pilot(codes.proposals(budget.pilot, request.settings.seed))
+    ledger.pilot(codes, budget)
     rough = RoughRanking(request)
     candidates = starts(request, codes, budget, rough)
     contenders = {"shortcut start": candidates[0]}

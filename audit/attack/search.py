@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from audit.attack.budget import CONTENDERS, RACE_SEEDS, RACERS, Budget, better_half
+from audit.attack.contrast_code import ContrastCodes
 from audit.attack.networks import SURROGATES
 from audit.attack.perturbation import Perturbation
 from audit.attack.question import Question
@@ -152,10 +153,11 @@ class Ledger:
         self.steps = request.settings.steps
         self.pilot_facts: dict[str, str] = {}
 
-    def pilot(self, candidates: Sequence[Perturbation]) -> None:
+    def pilot(self, codes: ContrastCodes, budget: Budget) -> None:
         """Train a few surrogates first: where none of them fits, all others take more steps. A surrogate that has
-        learned neither images nor pixels ranks nothing (method §3)."""
+        learned neither images nor pixels ranks nothing (method §3). Equal for all methods."""
         settings = self.request.settings
+        candidates = codes.proposals(budget.pilot, settings.seed)
         readings = self.read([(candidate, settings.seed + PILOT_SEED) for candidate in candidates])
         if not readings:
             return
