@@ -190,8 +190,7 @@ class Desk:
 
     def events(self, user: str, audit_id: str, event: str) -> list[dict[str, Any]]:
         """Of one kind, in order."""
-        sessions = EventLog(self.find(user, audit_id).run).sessions()
-        return [one for events in sessions.values() for one in events if one.get("event") == event]
+        return EventLog(self.find(user, audit_id).run).of(event)
 
     def data_check(self, user: str, audit_id: str) -> DataCheck | None:
         """What was found in the data; None while it is not known."""

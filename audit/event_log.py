@@ -51,6 +51,10 @@ class EventLog:
                     )
         return found
 
+    def of(self, kind: str) -> list[Event]:
+        """The events of one kind, in order."""
+        return [one for events in self.sessions().values() for one in events if one.get("event") == kind]
+
     def seconds(self) -> float:
         """Wall time of all sessions that worked on this audit."""
         return sum(max(float(event["elapsed"]) for event in events) for events in self.sessions().values())

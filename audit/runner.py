@@ -149,6 +149,10 @@ class Session:
             result = self.kept_result(cell)
             if result is not None:
                 self.results[cell.id] = result
+        told = {event.get("id") for event in self.log.of("cell")}
+        for result in self.results.values():
+            if result.id not in told:  # the session that kept it was killed before it could say so
+                self.log.add("cell", **in_brief(result))
 
     def complete(self) -> None:
         """Search the perturbations and train the cells that are missing."""

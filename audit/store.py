@@ -93,6 +93,8 @@ class RunStore:
         record = self.read_plan()
         if record is not None:
             self.refuse_mixing(record, fingerprint)
+        for torn in self.folder.rglob(".*.tmp"):  # a session was killed while it wrote
+            torn.unlink(missing_ok=True)
         created = str(record["created"]) if record else datetime.now(UTC).isoformat(timespec="seconds")
         told = {"created": created, "command": command, "dataset_fingerprint": fingerprint, **this_program()}
         try:

@@ -20,6 +20,7 @@ import pytest
 
 from apps.settings import ServerSettings
 from apps.shelf import AuditFolder
+from audit.event_log import EventLog
 
 TINY = {
     "data.n_train": 80,
@@ -72,14 +73,46 @@ def worker(data: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(90)
 
 
-def pause_in_mid_run(folder: AuditFolder) -> int:
-    """Stop the process of an audit once its first training is kept, however quick it is; its id, for SIGCONT."""
-    wait_for(lambda: any((folder.run / "cells").glob("*")), every=0.01)
+def kept_cells(folder: AuditFolder) -> dict[Path, bytes]:
+    """The finished trainings; not one that is half written, under the hidden name it has until it is whole."""
+    return {file: file.read_bytes() for file in (folder.run / "cells").glob("[!.]*")}
+
+
+@contextlib.contextmanager
+def paused_in_mid_run(folder: AuditFolder) -> Iterator[dict[Path, bytes]]:
+    """Stop the process of an audit once its first training is kept, however quick it is; what is kept. It goes on at
+    the end, whatever happened, so that one failed test is one failed test."""
+    wait_for(lambda: bool(kept_cells(folder)), every=0.01)
+    process = process_of(folder)
+    stop(process)
+    while len(kept_cells(folder)) != len(told_cells(folder)):  # between the file and the word of it
+        os.kill(process, signal.SIGCONT)
+        time.sleep(0.01)
+        stop(process)
+    try:
+        yield kept_cells(folder)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # killed meanwhile
+            os.kill(process, signal.SIGCONT)
+
+
+def told_cells(folder: AuditFolder) -> set[str]:
+    """The trainings that the log calls finished: what the page lists."""
+    return {str(event["id"]) for event in EventLog(folder.run).of("cell")}
+
+
+def stop(process: int) -> None:
+    """SIGSTOP, and the process has stopped."""
+    os.kill(process, signal.SIGSTOP)
+    wait_for(lambda: "\nState:\tT" in Path(f"/proc/{process}/status").read_text(), every=0.001)
+
+
+def process_of(folder: AuditFolder) -> int:
+    """The id of the process of an audit."""
     asked = f"apps.work\0audit\0{folder.path}\0".encode()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if asked in (process / "cmdline").read_bytes():
-                os.kill(int(process.name), signal.SIGSTOP)
                 return int(process.name)
     raise AssertionError("it ended before it was stopped")
 

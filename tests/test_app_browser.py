@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,17 @@ import pytest
 from apps.accounts import Accounts
 from apps.desk import FILES
 from apps.shelf import AuditFolder
-from tests.app_parts import LONG, chromium, free_port, pause_in_mid_run, server, visit, wait_for, zipped
+from tests.app_parts import (
+    LONG,
+    chromium,
+    free_port,
+    kept_cells,
+    paused_in_mid_run,
+    server,
+    visit,
+    wait_for,
+    zipped,
+)
 
 pytestmark = pytest.mark.slow
 MILLISECONDS = LONG * 1000
@@ -196,18 +204,17 @@ def test_cancelled_and_gone_on(page: Any, site: tuple[str, Path]) -> None:
     page.wait_for_selector("#checks table")
     choose_small(page)
     page.locator("#start").click()
-    process = pause_in_mid_run(folder)
-    page.locator("#running table").wait_for()
-    page.locator("#cancel").click()
-    wait_for(folder.cancelled.exists)
-    os.kill(process, signal.SIGCONT)
+    with paused_in_mid_run(folder):
+        page.locator("#running table").wait_for()
+        page.locator("#cancel").click()
+        wait_for(folder.cancelled.exists)
     page.locator("#running").get_by_text("cancelled").wait_for()
-    kept = {file: file.read_bytes() for file in (folder.run / "cells").iterdir()}
+    kept = kept_cells(folder)
     assert 1 <= len(kept) < 4
     page.locator("#resume").click()
     page.locator("#running").get_by_text("Audit: done").wait_for()
     assert all(file.read_bytes() == content for file, content in kept.items())
-    assert len(list((folder.run / "cells").iterdir())) == 4
+    assert len(kept_cells(folder)) == 4
 
 
 def test_another_s_or_no_audit_in_the_address(page: Any, site: tuple[str, Path]) -> None:

@@ -23,7 +23,7 @@ from apps.terms import overrides
 from apps.work import without_paths
 from audit.errors import ConfigError
 from audit.run_lock import held
-from tests.app_parts import CHOICES, tiny, wait_for, worker, zipped
+from tests.app_parts import CHOICES, kept_cells, tiny, wait_for, worker, zipped
 from tests.results_factory import example_result
 
 
@@ -101,11 +101,11 @@ def test_cancelled_it_keeps_what_is_done_and_goes_on(desk: Desk) -> None:
         wait_for(lambda: desk.status("ann", audit_id).done >= 1)
         desk.cancel("ann", audit_id)
         wait_for(lambda: state_of(desk, audit_id) == "audit cancelled")
-        kept = {file.name: file.read_bytes() for file in (folder.run / "cells").iterdir()}
+        kept = kept_cells(folder)
         assert kept
         desk.start("ann", audit_id)
         wait_for(lambda: state_of(desk, audit_id) == "audit done")
-    assert all((folder.run / "cells" / name).read_bytes() == content for name, content in kept.items())
+    assert all(file.read_bytes() == content for file, content in kept.items())
 
 
 def test_a_killed_worker_s_audit_is_taken_up_by_the_next(desk: Desk) -> None:

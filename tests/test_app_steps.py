@@ -15,7 +15,7 @@ from PIL import Image
 from apps.desk import Desk
 from apps.handlers import STEPS
 from apps.settings import ServerSettings
-from tests.app_parts import CHOICES, chromium, free_port, pause_in_mid_run, server, visit, wait_for, zipped
+from tests.app_parts import CHOICES, chromium, free_port, paused_in_mid_run, server, visit, wait_for, zipped
 from tests.test_app_desk import class_folders
 from tests.test_archive import LINK, packed, with_info
 
@@ -84,14 +84,13 @@ def load_again(page: Any) -> None:
 
 def test_killed_in_mid_run_it_is_found_again_and_two_tabs_see_the_same(browser: Any, site: Site) -> None:
     folder = site.desk.find("local", site.audit_id)
-    pause_in_mid_run(folder)
-    kept = {file: file.read_bytes() for file in (folder.run / "cells").iterdir()}
-    pages = [visit(browser, site.url) for _ in range(2)]
-    for page in pages:
-        page.locator("#running p", has_text=f"{len(kept)} of 6 trainings").wait_for()
-        assert page.locator("#running tbody tr").count() == len(kept)
-    assert serious(pages[0]) == set()
-    site.kill()
+    with paused_in_mid_run(folder) as kept:
+        pages = [visit(browser, site.url) for _ in range(2)]
+        for page in pages:
+            page.locator("#running p", has_text=f"{len(kept)} of 6 trainings").wait_for()
+            assert page.locator("#running tbody tr").count() == len(kept)
+        assert serious(pages[0]) == set()
+        site.kill()
     site.start()
     for page in pages:
         load_again(page)

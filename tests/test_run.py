@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from audit.attack.perturbation import Artefact
+from audit.event_log import EventLog
 from audit.results import AuditResult, CellResult
 from audit.run_lock import held
 from tests.command_line import READING, Command, Outcome, make_command, process, wait_for
@@ -220,6 +221,24 @@ def test_one_deleted_cell_is_trained_again_alone(audit: Command, tiny: TinyRun) 
     again = cell_of(folder, lost.id)
     assert again.model_copy(update={"seconds": lost.seconds, "peak_bytes": lost.peak_bytes}) == lost
     assert comparable(folder) == comparable(tiny.folder)
+
+
+def test_killed_between_a_cell_and_the_word_of_it(audit: Command, tiny: TinyRun) -> None:
+    """What the session that was killed kept but did not log stands in the log; what it wrote half is gone."""
+    folder = copy_of(tiny)
+    log, lines = EventLog(folder), (folder / "events.jsonl").read_text().splitlines()
+    before = {event["id"]: event for event in log.of("cell")}
+    assert len(before) == CELLS
+    silent, gone = sorted(before)[:2]
+    (folder / "events.jsonl").write_text(
+        "".join(f"{line}\n" for line in lines if not ('"event": "cell"' in line and silent in line))
+    )
+    (folder / "cells" / f"{gone}.json").rename(folder / "cells" / f".{gone}.json.x1.tmp")
+    assert audit(*tiny.arguments, folder).code == 0
+    after = {event["id"]: event for event in log.of("cell")}
+    assert after.keys() == before.keys()
+    assert {id_: after[id_]["accuracy"] for id_ in after} == {id_: before[id_]["accuracy"] for id_ in before}
+    assert not list(folder.rglob(".*.tmp"))
 
 
 def test_cells_of_another_perturbation_are_trained_again(audit: Command, tiny: TinyRun) -> None:
