@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,8 +95,18 @@ def train_more(run_dir: Path, count: int) -> None:
     more = range(max(config.seeds) + 1, max(config.seeds) + 1 + count)
     seeds = [*config.seeds, *more]
     typer.echo(f"audit: training more seeds ({seeds_in_words(more)})", err=True)
-    told = f"{command} --seeds {','.join(map(str, seeds))}"
-    extend(config.model_copy(update={"seeds": seeds}), run_dir, told)
+    extend(config.model_copy(update={"seeds": seeds}), run_dir, with_seeds(command, seeds))
+
+
+def with_seeds(command: str, seeds: list[int]) -> str:
+    """The command that gives an audit of these seeds, whichever it named before, as `--seeds` or `--set seeds=`."""
+    kept: list[str] = []
+    words = iter(shlex.split(command))
+    for word in words:
+        option = f"{word}={next(words, '')}" if word in ("--seeds", "--set") else word
+        if not option.startswith(("--seeds=", "--set=seeds=")):
+            kept.append(option)
+    return shlex.join([*kept, "--seeds", ",".join(map(str, seeds))])
 
 
 def seeds_in_words(seeds: range) -> str:

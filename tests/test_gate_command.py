@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from audit.cli_gate import with_seeds
 from audit.errors import ConfigError
 from audit.gate.compare import compare
 from audit.gate.judge import judge
@@ -120,6 +121,22 @@ def test_more_seeds_are_trained_where_they_would_decide(audit: Command, runs: Pa
     assert json.loads(few.out)["checks"][0]["judged"]["high"] < first["judged"]["high"]
     enough = audit(*arguments, "--auto-seeds", 50)
     assert (enough.code, json.loads(enough.out)["verdict"]) == (0, "pass")
+    assert AuditResult.load(tmp_path / "two" / "results.json").command.count("--seeds") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("audit run oct", "audit run oct --seeds 0,1,2"),
+        ("audit run oct --seeds 0 --out run", "audit run oct --out run --seeds 0,1,2"),
+        ("audit run oct --seeds=0,1 --seeds 0", "audit run oct --seeds 0,1,2"),
+        ("audit run oct --set 'seeds=[0, 1]' --set a.b=2", "audit run oct --set=a.b=2 --seeds 0,1,2"),
+        ("audit run oct --set=seeds=[0] --data 'a b.zip'", "audit run oct --data 'a b.zip' --seeds 0,1,2"),
+    ],
+)
+def test_the_command_of_an_extended_audit_names_its_seeds_once(command: str, expected: str) -> None:
+    assert with_seeds(command, [0, 1, 2]) == expected
+    assert with_seeds(expected, [0, 1, 2]) == expected
 
 
 def test_an_unfinished_audit_is_an_error_that_says_how_to_go_on(
