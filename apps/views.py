@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.desk import Status
+from apps.remedies import said_here
 from apps.shelf import SHORTCUT_MAP
 from apps.terms import UNTESTED
 from audit.check import CONTACT_SHEET, DataCheck
@@ -104,8 +105,9 @@ def checks(found: DataCheck | None, folder: Path) -> str:
     ]
     order = {"fail": 0, "warn": 1, "not run": 2, "pass": 3}
     rows = "".join(
-        f'<tr class="{MARKS[c.status]}"><td>{escape(c.title)}</td><td><b>{c.status}</b></td><td>{escape(c.sentence)}'
-        f"{'<br><i>' + escape(c.remedy) + '</i>' if c.remedy and c.status in ('warn', 'fail') else ''}"
+        f'<tr class="{MARKS[c.status]}"><td>{escape(c.title)}</td><td><b>{c.status}</b></td>'
+        f"<td>{escape(said_here(c.sentence))}"
+        f"{'<br><i>' + escape(said_here(c.remedy)) + '</i>' if c.remedy and c.status in ('warn', 'fail') else ''}"
         f"{files(c.images, c.affected)}</td></tr>"
         for c in sorted(found.checks, key=lambda check: order[check.status])
     )
@@ -126,7 +128,7 @@ def checks(found: DataCheck | None, folder: Path) -> str:
 def shortcuts(found: DataCheck, folder: Path) -> str:
     """Where in the images the shortcut scan found what gives a class away, and what it cannot see."""
     scan = found.scan
-    told = words.capital(scan.sentence) + "."
+    told = words.capital(said_here(scan.sentence)) + "."
     if scan.status == "not run":
         body = note(f"Not looked for. {told}", "warn")
     elif not scan.findings:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.remedies import said_here
 from apps.settings import ServerSettings
 from apps.shelf import SHORTCUT_MAP, AuditFolder, Kind
 from audit.config import load_written_config
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 WAIT = 30.0  # seconds that the job before this one may take to end
 EVERY = 0.5  # seconds between two notes of progress
 CALLED = "audit in the browser"
-SAID_HERE = {  # options of the command line, as a user of the page can follow them
-    r"raise (data\.quotas\.\w+) if you trust it": r"who runs this server can raise \1",
-    r"choose another --out, or say --fresh to begin anew": "start a new audit",
-}
 
 
 class Notes:
@@ -186,9 +182,7 @@ def without_paths(message: str, folder: AuditFolder, settings: ServerSettings) -
             message = message.replace(f"{data}/", "").replace(str(data), data.name)
     for place in (folder.run, folder.checks, folder.upload, folder.path, settings.data):
         message = message.replace(f"{place}/", "").replace(str(place), "this audit")
-    for remedy, here in SAID_HERE.items():
-        message = re.sub(remedy, here, message)
-    return message
+    return said_here(message)
 
 
 def end_with(parent: int) -> None:
