@@ -108,16 +108,25 @@ class Desk:
 
     def estimate_plan(self, user: str, audit_id: str, profile: str, choices: dict[str, list[Any]]) -> None:
         """Write the plan and ask what it costs. Raises ConfigError."""
-        self.choose(user, audit_id, profile, choices)
-        self.queue.enqueue(self.find(user, audit_id), "estimate")
+        changed = self.choose(user, audit_id, profile, choices)
+        folder = self.find(user, audit_id)
+        job = folder.job()
+        if changed or not (folder.estimate.exists() or (job is not None and job.pending)):
+            self.queue.enqueue(folder, "estimate")
+
+    def can_be_planned(self, user: str, audit_id: str) -> bool:
+        """Whether its images were looked at and it has not begun."""
+        folder = self.find(user, audit_id)
+        return (folder.checks / CHECK_FILE).is_file() and not folder.run.exists()
 
     def start_chosen(self, user: str, audit_id: str, profile: str, choices: dict[str, list[Any]]) -> None:
         """Run what is chosen, whether its time was asked for or not. Raises ConfigError."""
         self.choose(user, audit_id, profile, choices)
         self.start(user, audit_id)
 
-    def choose(self, user: str, audit_id: str, profile: str, choices: dict[str, list[Any]]) -> None:
-        """Write the plan. Raises ConfigError, also while something is under way or the audit has begun."""
+    def choose(self, user: str, audit_id: str, profile: str, choices: dict[str, list[Any]]) -> bool:
+        """Write the plan; whether it is another one. Raises ConfigError, also while the data are looked at or the audit
+        has begun; of what cannot be chosen no time is known."""
         folder = self.find(user, audit_id)
         self.refuse_busy(folder)
         if folder.run.exists():
@@ -127,14 +136,24 @@ class Desk:
         try:
             given = overrides(**choices)
         except ValueError as error:
+            self.forget_time(folder)
             raise ConfigError(str(error)) from None
         source = folder.about().source
         name = source.partition(":")[2] if source.startswith("phantom:") else "oct"
         given |= {} if source.startswith("phantom:") else {"data.channels": None}
         before = folder.config.read_bytes()
         self.write_config(folder, name, profile, given)
-        if folder.config.read_bytes() != before:  # the time was another plan's
+        changed = folder.config.read_bytes() != before
+        if changed:  # the time was another plan's
             folder.estimate.unlink(missing_ok=True)
+        return changed
+
+    def forget_time(self, folder: AuditFolder) -> None:
+        """That of another plan than what is chosen now."""
+        folder.estimate.unlink(missing_ok=True)
+        job = folder.job()
+        if job is not None and job.kind == "estimate":
+            self.queue.cancel(folder)
 
     def start(self, user: str, audit_id: str) -> None:
         """Run it, or go on with it. Raises ConfigError."""
@@ -145,9 +164,9 @@ class Desk:
         self.queue.enqueue(folder, "audit")
 
     def refuse_busy(self, folder: AuditFolder) -> None:
-        """Raises ConfigError while something is under way."""
+        """Raises ConfigError while something else is under way than working out a time."""
         job = folder.job()
-        if job is not None and job.pending:
+        if job is not None and job.pending and job.kind != "estimate":
             raise ConfigError("something is under way for this audit; wait for its end or cancel it")
 
     def cancel(self, user: str, audit_id: str) -> None:

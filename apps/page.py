@@ -169,8 +169,8 @@ def checks_step(steps: gr.Tabs) -> gr.HTML:
 
 
 def plan_step(desk: Desk, current: gr.Textbox, steps: gr.Tabs) -> gr.HTML:
-    """Choose what is trained; see what it costs."""
-    with gr.Tab("Plan", id=PLAN):
+    """Choose what is trained; see what it costs, anew with each choice."""
+    with gr.Tab("Plan", id=PLAN) as tab:
         profile = gr.Radio(
             [(text, name) for name, text in PROFILES.items()],
             value="quick",
@@ -183,11 +183,10 @@ def plan_step(desk: Desk, current: gr.Textbox, steps: gr.Tabs) -> gr.HTML:
         filters = boxes("Defence: filters", FILTERS, [], "filters")
         severities = boxes("Changed pixels", SEVERITIES, [1], "severities")
         choices = [profile, models, optimizers, normalizations, filters, severities]
-        ask = gr.Button("How long will it take?", elem_id="estimate")
         cost = gr.HTML(elem_id="cost")
         start = gr.Button("Start the audit", variant="primary", elem_id="start")
 
-        def with_choices(act: Callable[..., None], answer: Callable[[], Any]) -> Callable[..., Any]:
+        def with_choices(act: Callable[..., Any]) -> Callable[..., Any]:
             """A handler that hands on what is chosen now."""
 
             def plan(
@@ -202,16 +201,35 @@ def plan_step(desk: Desk, current: gr.Textbox, steps: gr.Tabs) -> gr.HTML:
             ) -> Any:
                 """Write the plan of an audit and have its time estimated."""
                 lists: list[list[Any]] = [models, optimizers, normalizations, filters, severities]
-                act(user_of(request), chosen(audit_id), profile, dict(zip(CHOICES, lists, strict=True)))
-                return answer()
+                picked = dict(zip(CHOICES, lists, strict=True))
+                return act(user_of(request), audit_id, profile, picked)
 
             return told(plan)
 
-        plan = with_choices(desk.estimate_plan, lambda: views.note("Working out the time …", "busy"))
-        begin = with_choices(desk.start_chosen, lambda: gr.Tabs(selected=RUN))
-        ask.click(plan, [current, *choices], [cost], api_name="ask", **QUIET)
-        start.click(begin, [current, *choices], [steps], api_name="begin", **QUIET)
-        gr.api(plan, api_name="plan")
+        def tell(user: str, audit_id: str, profile: str, picked: dict[str, list[Any]]) -> str:
+            """What it will take, or that this is being worked out."""
+            desk.estimate_plan(user, chosen(audit_id), profile, picked)
+            return views.cost(desk.estimate(user, audit_id), desk.status(user, audit_id))
+
+        def keep_told(user: str, audit_id: str, profile: str, picked: dict[str, list[Any]]) -> Any:
+            """With each choice. What is wrong is told beside it; nothing without images, or once it has begun."""
+            if not audit_id or not desk.can_be_planned(user, audit_id):
+                return gr.skip()
+            try:
+                return tell(user, audit_id, profile, picked)
+            except ConfigError as error:
+                return views.note(f"{error}.", "bad")
+
+        def begin(user: str, audit_id: str, profile: str, picked: dict[str, list[Any]]) -> Any:
+            """Run what is chosen."""
+            desk.start_chosen(user, chosen(audit_id), profile, picked)
+            return gr.Tabs(selected=RUN)
+
+        asked = [current, *choices]
+        changes = [tab.select, *[one.input for one in choices]]
+        gr.on(changes, with_choices(keep_told), asked, [cost], api_name="time", **QUIET)
+        start.click(with_choices(begin), asked, [steps], api_name="begin", **QUIET)
+        gr.api(with_choices(tell), api_name="plan")
     return cost
 
 

@@ -40,9 +40,9 @@ class Queue:
         self.tasks = {lane: huey.task(name=TASK)(job) for lane, huey in self.lanes.items()}
 
     def enqueue(self, folder: AuditFolder, kind: Kind) -> None:
-        """Ask for a job; asked again while it waits or runs, nothing happens."""
+        """Ask for a job; nothing happens while one waits or runs that does not give way to it."""
         job = folder.job()
-        if job is not None and job.pending:
+        if job is not None and not job.gives_way_to(kind):
             return
         folder.cancelled.unlink(missing_ok=True)
         folder.progress.unlink(missing_ok=True)

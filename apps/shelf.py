@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
+
 from apps.settings import CACHE, MEGABYTE, ServerSettings
 from audit.errors import AuditError, ConfigError
 from audit.run_lock import is_held
@@ -63,6 +65,12 @@ class Job:
         """Whether somebody is to work on it."""
         return self.state in ("queued", "working")
 
+    def gives_way_to(self, kind: Kind) -> bool:
+        """Whether another job may be asked for now: the time of a plan is dropped for that of another, and for the
+        audit. One that only waits finds the newest plan itself."""
+        timing = self.kind == "estimate" and (kind != "estimate" or self.state == "working")
+        return not self.pending or timing
+
 
 class AuditFolder:
     """One audit."""
@@ -87,12 +95,19 @@ class AuditFolder:
         except (OSError, ValueError, TypeError):
             return None
 
-    def set_job(self, kind: Kind, state: State, message: str = "", token: str | None = None) -> None:
-        """Say what is to be done, or how it ended. `token`: of a new asking; else that of the last one is kept."""
+    def set_job(
+        self, kind: Kind, state: State, message: str = "", token: str | None = None, only: Job | None = None
+    ) -> bool:
+        """Say what is to be done, or how it ended. `token`: of a new asking; else that of the last one is kept. `only`:
+        nothing happens, and False is returned, where something else was said since."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        before = self.job()
-        kept = token or (before.token if before else "")
-        write_atomic(self.path / "job.json", json.dumps(asdict(Job(kind, state, message, now, kept))))
+        with FileLock(self.path / ".job.lock"):
+            before = self.job()
+            if only is not None and before != only:
+                return False
+            kept = token or (before.token if before else "")
+            write_atomic(self.path / "job.json", json.dumps(asdict(Job(kind, state, message, now, kept))))
+        return True
 
     def is_worked_on(self) -> bool:
         """Whether a process holds it."""

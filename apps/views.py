@@ -10,7 +10,7 @@ from typing import Any
 
 from apps.desk import Status
 from apps.remedies import said_here
-from apps.shelf import SHORTCUT_MAP
+from apps.shelf import SHORTCUT_MAP, Job
 from apps.terms import UNTESTED
 from audit.check import CONTACT_SHEET, DataCheck
 from audit.errors import ConfigError
@@ -33,6 +33,10 @@ STATES = {
 }
 KINDS = {"check": "looking at the data", "estimate": "working out the time", "audit": "audit"}
 SHOWN_FINDINGS = 12
+NO_TIME = (
+    "How long it will take stands here once at least one network, one optimizer and one number of changed pixels are "
+    "chosen."
+)
 MAP_HELP = (
     "The mean image of each class. Rings and boxes in orange mark pixels that images of one class share and others do "
     "not; blue marks padding. Look there in single images: a mark that belongs to no tissue has to be explained first."
@@ -69,12 +73,19 @@ def history(found: Sequence[Status], current: str) -> str:
         return '<p class="mute">No audits yet.</p>'
     rows = []
     for one in found:
-        state = one.verdict or (STATES[one.job.state] if one.job else "new")
+        state = one.verdict or how_far(one.job)
         here = ' aria-current="page"' if one.id == current else ""
         rows.append(
             f'<li><a href="?audit={one.id}"{here}>{escape(one.title)}</a><br><small>{escape(state)}</small></li>'
         )
     return f'<ul class="history">{"".join(rows)}</ul>'
+
+
+def how_far(job: Job | None) -> str:
+    """In two words."""
+    if job is None or (job.kind != "audit" and job.state in ("done", "cancelled")):
+        return "not begun"
+    return STATES[job.state]
 
 
 def state(one: Status) -> str:
@@ -172,8 +183,9 @@ def cost(estimate: dict[str, Any] | None, one: Status) -> str:
     """Time and memory of the plan, and what it will not test."""
     untested = f'<p class="mute">{escape(UNTESTED)}</p>'
     if estimate is None:
-        waiting = one.job is not None and one.job.kind == "estimate" and one.job.pending
-        return (state(one) if waiting else note("Choose, then ask for the time.")) + untested
+        job = one.job
+        timing = job is not None and job.kind == "estimate" and job.state not in ("cancelled", "done")
+        return (state(one) if timing else note(NO_TIME)) + untested
     memory = estimate.get("worker_bytes")
     said = (
         f"{estimate['trainings']} trainings and {estimate['surrogate_trainings']} short ones for the search: about "

@@ -146,14 +146,22 @@ def planned(folder: AuditFolder, settings: ServerSettings, notes: Notes) -> tupl
 
 
 def estimate(folder: AuditFolder, settings: ServerSettings, notes: Notes) -> None:
-    """What the plan costs: `estimate.json`."""
+    """What the plan costs: `estimate.json`. Nothing where another plan was written meanwhile."""
+    asked = folder.config.read_bytes()
+    plan, dataset = planned(folder, settings, notes)
+    content = cost_of(plan, dataset)
+    if folder.config.read_bytes() == asked:
+        write_atomic(folder.estimate, content)
+
+
+def cost_of(plan: AuditPlan, dataset: ImageDataset) -> str:
+    """As a JSON object."""
     from audit.engines import choose_device, worker_count
     from audit.estimate import estimate_audit
 
-    plan, dataset = planned(folder, settings, notes)
     device = choose_device(plan.config.device, plan.config.deterministic)
     found = estimate_audit(plan, dataset, plan.cells, device, worker_count(plan.config, device))
-    write_atomic(folder.estimate, json.dumps({"audit": plan.id, **found.to_json()}))
+    return json.dumps({"audit": plan.id, **found.to_json()})
 
 
 def audit(folder: AuditFolder, settings: ServerSettings, notes: Notes) -> None:
@@ -163,6 +171,8 @@ def audit(folder: AuditFolder, settings: ServerSettings, notes: Notes) -> None:
     from reports import write_report, write_report_as
 
     plan, dataset = planned(folder, settings, notes)
+    if not folder.estimate.is_file():  # begun before the time was known; whoever watches wants to know it
+        write_atomic(folder.estimate, cost_of(plan, dataset))
     stop = StopRequest()
     with stops_on_signals(stop, lambda _: None):
         result = run_audit(plan, dataset, folder.run, notes, Order(command=CALLED, stop=stop))
@@ -200,6 +210,7 @@ def main() -> None:
     """Do the job and say how it ended."""
     kind, folder = sys.argv[1], AuditFolder(Path(sys.argv[2]))
     settings = ServerSettings.load(Path(sys.argv[3]))
+    job = folder.job()
     end_with(os.getppid())
     name: Kind = "audit" if kind == "audit" else "estimate" if kind == "estimate" else "check"
     with held(folder.path, WAIT):
@@ -207,14 +218,14 @@ def main() -> None:
             JOBS[name](folder, settings, Notes(folder))
         except KeyboardInterrupt:
             if folder.cancelled.exists():
-                folder.set_job(name, "cancelled")
+                folder.set_job(name, "cancelled", only=job)
             raise SystemExit(130) from None
         except AuditError as error:
             refused = isinstance(error, DataError)
             said = without_paths(str(error), folder, settings)
-            folder.set_job(name, "refused" if refused else "failed", said)
+            folder.set_job(name, "refused" if refused else "failed", said, only=job)
             raise SystemExit(error.exit_code) from None
-        folder.set_job(name, "done")
+        folder.set_job(name, "done", only=job)
         folder.progress.unlink(missing_ok=True)
 
 

@@ -35,26 +35,27 @@ class Worker:
         """One job, from the queue: in a process, under the eye of this thread."""
         folder = AuditFolder(self.settings.audits / audit_id)
         job = folder.job()
-        if job is None or (job.kind, job.state) != (
-            kind,
-            "queued",
-        ):  # cancelled or deleted meanwhile, or done already
+        if job is None or (job.kind, job.state) != (kind, "queued"):
+            return  # cancelled or deleted meanwhile, or done already
+        if not folder.set_job(kind, "working", only=job):
             return
-        folder.set_job(kind, "working")
         command = [sys.executable, "-m", "apps.work", kind, str(folder.path), str(self.settings.data)]
         with (folder.path / "log.txt").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.watch(process, folder)
+        self.watch(process, folder, job.token)
         left = folder.job()
         silent = left is not None and (left.token, left.state) == (job.token, "working")
         if left is not None and silent and not self.stopping.is_set():
             self.account_for(folder, left, process.returncode)
 
-    def watch(self, process: subprocess.Popen[bytes], folder: AuditFolder) -> None:
-        """Until it ends; asked to stop where the user or the server wants it, ended where it does not hear."""
+    def watch(self, process: subprocess.Popen[bytes], folder: AuditFolder, token: str) -> None:
+        """Until it ends; asked to stop where the user or the server wants it or something else was asked for since,
+        ended where it does not hear."""
         asked: float | None = None
         while process.poll() is None:
-            if asked is None and (folder.cancelled.exists() or self.stopping.is_set()):
+            job = folder.job()
+            unwanted = folder.cancelled.exists() or self.stopping.is_set()
+            if asked is None and (unwanted or (job is not None and job.token != token)):
                 process.terminate()
                 asked = time.monotonic()
             if asked is not None and time.monotonic() - asked > GRACE:

@@ -99,7 +99,6 @@ def audited(page: Any, data: Path, file: Path, tmp_path: Path) -> tuple[dict[str
     pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
     found = upload_and_wait(page, file)
     choose_small(page)
-    page.locator("#estimate").click()
     page.locator("#cost").get_by_text("trainings and").wait_for()
     page.locator("#start").click()
     page.locator("#running").get_by_text("Audit: done").wait_for()
@@ -195,6 +194,23 @@ def test_real_jpegs_to_a_report_that_says_what_results_say(
             [a["estimate"], a["low"], a["high"]], abs=1e-6
         )
         assert f"{percent(a['estimate'])} % ({percent(a['low'])}–{percent(a['high'])})" in html
+
+
+def test_the_time_stands_beside_each_choice(page: Any, site: tuple[str, Path]) -> None:
+    page.get_by_label("OCT phantoms (synthetic)").check()
+    page.locator("#take").click()
+    page.wait_for_selector("#checks table")
+    page.locator("#to-plan").click()
+    cost = page.locator("#cost")
+    cost.get_by_text("6 trainings and").wait_for()  # clean and EvoShift without and with CSN, two controls
+    page.get_by_label("CSN: each batch to zero mean").uncheck()
+    cost.get_by_text("4 trainings and").wait_for()
+    page.get_by_label("ResNet-18: small, quick").uncheck()
+    cost.get_by_text("models: choose at least one.").or_(cost.get_by_text("at least one network")).wait_for()
+    assert cost.get_by_text("trainings and").count() == 0
+    page.get_by_label("MobileNetV3 small: very quick").check()
+    page.locator("#start").click()  # while the time is worked out
+    page.locator("#running").get_by_text("Audit: done").wait_for()
 
 
 def test_cancelled_and_gone_on(page: Any, site: tuple[str, Path]) -> None:
