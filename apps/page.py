@@ -65,15 +65,12 @@ def build_page(desk: Desk) -> gr.Blocks:
             if not audit_id:
                 return [views.history(listed, ""), *[gr.skip()] * 5]
             one = desk.status(user, audit_id)
-            cells = {
-                event["id"]: event for event in desk.events(user, audit_id, "cell")
-            }  # tried again: the last
             return [
                 views.history(listed, audit_id),
                 f"<h2>{escape(one.title)}</h2>",
                 checks_of(desk, user, one),
                 views.cost(desk.estimate(user, audit_id), one),
-                views.running(one, list(cells.values())),
+                views.running(one, desk.events(user, audit_id, "cell")),
                 curve_of(desk, user, audit_id),
             ]
 

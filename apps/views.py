@@ -199,7 +199,7 @@ def cost(estimate: dict[str, Any] | None, one: Status) -> str:
 
 
 def running(one: Status, cells: Sequence[dict[str, Any]]) -> str:
-    """Progress, time left, and what is finished."""
+    """Progress, time left, and what is finished; of a training that was tried again, the last try."""
     if one.total == 0:
         return state(one)
     left = f", about {words.duration(one.seconds_left)} left" if one.seconds_left else ""
@@ -215,7 +215,7 @@ def running(one: Status, cells: Sequence[dict[str, Any]]) -> str:
             if c.get("accuracy") is not None
             else f"failed: {c.get('failure') or ''}",
         ]
-        for c in cells
+        for c in {c["id"]: c for c in cells}.values()
     ]
     head = ["model, optimizer, defence", "trained on", "seed", "right on unchanged test images"]
     done = table(head, rows, "Finished trainings, one by one: no intervals yet") if rows else ""

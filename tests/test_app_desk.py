@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -173,6 +174,22 @@ def test_cancelled_it_keeps_what_is_done_and_goes_on(desk: Desk) -> None:
         desk.start("ann", audit_id)
         wait_for(lambda: state_of(desk, audit_id) == "audit done")
     assert all(file.read_bytes() == content for file, content in kept.items())
+
+
+def test_a_training_that_was_tried_again_is_listed_once(desk: Desk) -> None:
+    one = replace(desk.status("ann", checked(desk)[0]), done=1, total=4)
+    tried = {
+        "id": "a",
+        "model": "resnet18",
+        "optimizer": "adam",
+        "defence": "none",
+        "attack": "clean",
+        "severity": 0,
+    }
+    failed = {**tried, "seed": 0, "accuracy": None, "failure": "its process died"}
+    shown = views.running(one, [failed, {**failed, "accuracy": 0.875, "failure": None}])
+    assert shown.count("resnet18") == 1 and "87.5 %" in shown and "died" not in shown
+    assert "failed: its process died" in views.running(one, [failed])
 
 
 def test_a_killed_worker_s_audit_is_taken_up_by_the_next(desk: Desk) -> None:
