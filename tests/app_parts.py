@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from apps.desk import Desk
 from apps.settings import ServerSettings
 from apps.shelf import AuditFolder
 from audit.event_log import EventLog
@@ -52,6 +53,12 @@ def tiny(data: Path, **more: object) -> ServerSettings:
     settings = ServerSettings.model_validate({"data": data, "overrides": TINY, **more})
     settings.save()
     return settings
+
+
+def state_of(desk: Desk, audit_id: str) -> str:
+    """Of an audit of Ann: 'estimate done'."""
+    job = desk.status("ann", audit_id).job
+    return f"{job.kind} {job.state}" if job else ""
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = LONG, every: float = 0.2) -> None:
