@@ -166,7 +166,7 @@ class Desk:
     def refuse_busy(self, folder: AuditFolder) -> None:
         """Raises ConfigError while something else is under way than working out a time."""
         job = folder.job()
-        if job is not None and job.pending and job.kind != "estimate":
+        if job is not None and not job.gives_way_to("audit"):
             raise ConfigError("something is under way for this audit; wait for its end or cancel it")
 
     def cancel(self, user: str, audit_id: str) -> None:
